@@ -1,0 +1,158 @@
+//! The attack: goose runs the buyers, one goose user each, all let go at the same moment.
+//!
+//! One iteration of a goose user is one buyer's whole shopping trip: he takes the next planned order
+//! until none is left. Had we counted attempts as iterations, a slow buyer would keep his share
+//! to himself and the crowd would thin out before the end.
+//! Goose counts the requests too, as a third pair of eyes; times and classes are our own, because
+//! goose stops its clock at the headers and calls every 409 a failure.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use goose::GooseError;
+use goose::client::GooseClientBuilder;
+use goose::config::GooseConfiguration;
+use goose::metrics::GooseMetrics;
+use goose::prelude::*;
+use tokio::sync::Barrier;
+use uuid::Uuid;
+
+use crate::answer::Answer;
+use crate::client::Service;
+use crate::history::History;
+use crate::interrupt;
+use crate::plan::PlannedOrder;
+use crate::tally::Witness;
+
+/// A buyer who died on the way must not keep the others from starting.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the buyers of one sale share.
+pub struct Ground {
+    /// The service.
+    pub service: Service,
+    /// The sale.
+    pub sale: Uuid,
+    /// Who listens.
+    pub witness: Witness,
+    plan: Vec<PlannedOrder>,
+    next: AtomicUsize,
+    start: Barrier,
+    history: Arc<History>,
+    first_op: u64,
+    unwritten: OnceLock<String>,
+}
+
+impl Ground {
+    /// Prepares an attack of so many buyers. `first_op` numbers its requests within the run.
+    pub fn new(
+        service: Service,
+        sale: Uuid,
+        plan: Vec<PlannedOrder>,
+        buyers: usize,
+        history: Arc<History>,
+        first_op: u64,
+    ) -> Self {
+        Ground {
+            service,
+            sale,
+            witness: Witness::default(),
+            plan,
+            next: AtomicUsize::new(0),
+            start: Barrier::new(buyers),
+            history,
+            first_op,
+            unwritten: OnceLock::new(),
+        }
+    }
+
+    /// Requests that will be sent, unless the run is interrupted.
+    pub fn planned(&self) -> usize {
+        self.plan.len()
+    }
+
+    /// The next order and its number, each exactly once.
+    fn ticket(&self) -> Option<(u64, &PlannedOrder)> {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        self.plan.get(n).map(|order| (self.first_op + n as u64, order))
+    }
+
+    async fn wait_for_all(&self) {
+        let _ = tokio::time::timeout(START_LIMIT, self.start.wait()).await;
+    }
+}
+
+/// Lets the buyers go and waits for the last answer. The error is a sentence.
+pub async fn attack(ground: &Arc<Ground>, host: &str, buyers: u64) -> Result<(), String> {
+    let metrics = launch(ground, host, buyers).await.map_err(|e| format!("goose: {e:?}"))?;
+    if let Some(why) = ground.unwritten.get() {
+        return Err(format!("the history could not be written: {why}"));
+    }
+    let seen = metrics.requests.get("POST order").map_or(0, |r| r.raw_data.counter as u64);
+    let heard = ground.witness.answered();
+    if seen != heard {
+        eprintln!("sellout-load: goose counted {seen} requests, the witness heard {heard} answers.");
+    }
+    Ok(())
+}
+
+async fn launch(ground: &Arc<Ground>, host: &str, buyers: u64) -> Result<GooseMetrics, GooseError> {
+    let users = buyers.to_string();
+    let flags = ["--host", host, "--users", &users, "--iterations", "1", "--increase-rate", "100000"];
+    let quiet = ["--no-telnet", "--no-print-metrics", "--quiet"];
+    let config = GooseConfiguration::parse_args_default(&[&flags[..], &quiet[..]].concat())?;
+    let scenario = scenario!("buyer")
+        .register_transaction(step(ground, arrive).set_on_start())
+        .register_transaction(step(ground, shop).set_name("shop"));
+    GooseAttack::initialize_with_config(config)?
+        // Never used for orders, but without it goose builds one client per user.
+        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())?
+        .register_scenario(scenario)
+        .execute()
+        .await
+}
+
+type Doing<'a> = std::pin::Pin<Box<dyn Future<Output = TransactionResult> + Send + 'a>>;
+
+fn step(ground: &Arc<Ground>, act: for<'a> fn(Arc<Ground>, &'a mut GooseUser) -> Doing<'a>) -> Transaction {
+    let ground = Arc::clone(ground);
+    Transaction::new(Arc::new(move |user| act(Arc::clone(&ground), user)))
+}
+
+/// Everybody is here before the first order leaves.
+fn arrive(ground: Arc<Ground>, _user: &mut GooseUser) -> Doing<'_> {
+    Box::pin(async move {
+        interrupt::listen();
+        ground.wait_for_all().await;
+        Ok(())
+    })
+}
+
+/// Buys until the plan is used up.
+fn shop(ground: Arc<Ground>, user: &mut GooseUser) -> Doing<'_> {
+    Box::pin(async move {
+        while !interrupt::asked() {
+            let Some((op, order)) = ground.ticket() else {
+                break;
+            };
+            if let Err(e) = ground.history.invoke(op, ground.sale, order) {
+                // A witness that cannot write must not let the order go.
+                let _ = ground.unwritten.set(e.to_string());
+                break;
+            }
+            let sent = ground.witness.sending(order);
+            let (status, answer) = ground.service.order(ground.sale, order).await;
+            let took = sent.elapsed();
+            ground.witness.heard(order, answer, took);
+            if let Err(e) = ground.history.complete(op, answer) {
+                let _ = ground.unwritten.set(e.to_string());
+                break;
+            }
+            let sane = !matches!(answer, Answer::Error | Answer::Unknown);
+            user.record_custom_request_duration("POST", "order", took, sane, status, Some(answer.name()))
+                .await?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,108 @@
+//! The history: one line before each request and one after each answer, as NDJSON.
+//!
+//! The first line is handed to the operating system before the request may leave, so that an order
+//! which nobody heard of again is still known to have been sent, even if this program dies.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::answer::Answer;
+use crate::plan::PlannedOrder;
+
+/// The file, and the clock that its lines share.
+pub struct History {
+    file: Mutex<File>,
+    path: PathBuf,
+    started: Instant,
+}
+
+#[derive(Serialize)]
+struct Invoke<'a> {
+    event: &'static str,
+    op: u64,
+    sale: Uuid,
+    key: &'a str,
+    buyer: &'a str,
+    quantity: i64,
+    t_us: u64,
+}
+
+#[derive(Serialize)]
+struct Complete {
+    event: &'static str,
+    op: u64,
+    answer: &'static str,
+    order_id: Option<Uuid>,
+    t_us: u64,
+}
+
+impl History {
+    /// Starts `history.ndjson` in a directory, which must not have one yet.
+    pub fn create(dir: &Path) -> io::Result<Self> {
+        let path = dir.join("history.ndjson");
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        Ok(History { file: Mutex::new(file), path, started: Instant::now() })
+    }
+
+    /// Where it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Before the request is sent. On an error it must not be sent.
+    pub fn invoke(&self, op: u64, sale: Uuid, order: &PlannedOrder) -> io::Result<()> {
+        self.write(&Invoke {
+            event: "invoke",
+            op,
+            sale,
+            key: &order.key,
+            buyer: &order.buyer_id,
+            quantity: order.quantity,
+            t_us: self.now_us(),
+        })
+    }
+
+    /// After the answer.
+    pub fn complete(&self, op: u64, answer: Answer) -> io::Result<()> {
+        let order_id = if let Answer::Sold(id) = answer { Some(id) } else { None };
+        let line = Complete { event: "complete", op, answer: answer.name(), order_id, t_us: self.now_us() };
+        self.write(&line)
+    }
+
+    /// One write per line and no buffer: what is written is out of our hands.
+    fn write(&self, line: &impl Serialize) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes)
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_on_file_before_it_is_sent_and_its_answer_after() -> io::Result<()> {
+        let dir = std::env::temp_dir().join(format!("sellout-history-{}", Uuid::now_v7()));
+        std::fs::create_dir(&dir)?;
+        let history = History::create(&dir)?;
+        history.invoke(3, Uuid::nil(), &PlannedOrder::new(3, 1))?;
+        let before = std::fs::read_to_string(history.path())?;
+        history.complete(3, Answer::SoldOut)?;
+        let after = std::fs::read_to_string(history.path())?;
+        std::fs::remove_dir_all(&dir)?;
+        assert!(before.starts_with(r#"{"event":"invoke","op":3,"#) && before.ends_with("}\n"));
+        assert!(after.lines().nth(1).is_some_and(|l| l.contains(r#""answer":"sold_out","order_id":null"#)));
+        Ok(())
+    }
+}

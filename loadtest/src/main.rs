@@ -1,0 +1,47 @@
+//! `sellout-load`: the second witness. It fires buyers at a running sellout, writes down what each
+//! of them was told, reads the ledger like any stranger could, and judges without asking the service.
+//!
+//! Road of a run: [`args`] → [`run`] → per strategy [`judge_run`] (→ [`attack`] → [`tally`]) →
+//! [`report`] and [`exit`]. [`plan`] and [`scenarios`] decide beforehand who sends what; [`client`]
+//! and [`answer`] are the only rooms that know HTTP; nothing here knows how a strategy works.
+
+mod answer;
+mod args;
+mod attack;
+mod choose;
+mod client;
+mod cpu;
+mod deliver;
+mod exit;
+mod history;
+mod interrupt;
+mod judge_run;
+mod limits;
+mod markdown;
+mod plan;
+mod progress;
+mod report;
+mod run;
+mod scenarios;
+mod stdout;
+mod tally;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    if let Err(sentence) = args.check() {
+        // clap prints it with the usage and ends with 2, as for its own complaints.
+        args::Args::command().error(ErrorKind::ValueValidation, sentence).exit();
+    }
+    let ended = tokio::runtime::Runtime::new()
+        .map_err(|e| exit::Stop::environment(format!("the asynchronous runtime did not start: {e}")))
+        .and_then(|runtime| runtime.block_on(run::run(args)));
+    let code = ended.unwrap_or_else(|stop| {
+        eprintln!("sellout-load: {}", stop.sentence);
+        stop.code
+    });
+    ExitCode::from(code)
+}

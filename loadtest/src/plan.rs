@@ -1,0 +1,100 @@
+//! Who sends what, decided before the first request, from the seed alone.
+//!
+//! Buyers take the next order by an atomic ticket, so the number of attempts is exact however they
+//! divide the work, and a second run with the same seed asks for the same orders in the same
+//! sequence. What happens between them stays the operating system's.
+
+use crate::scenarios::Scenario;
+
+/// How many come, and for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Buyers at once.
+    pub buyers: u64,
+    /// Requests in all.
+    pub attempts: u64,
+    /// Units per order.
+    pub quantity: i64,
+}
+
+/// One request to be sent. Several may carry the same key: retries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedOrder {
+    /// Its idempotency key.
+    pub key: String,
+    /// Who asks.
+    pub buyer_id: String,
+    /// For how many units.
+    pub quantity: i64,
+}
+
+impl PlannedOrder {
+    /// The `n`th operation, asked for by its own buyer.
+    pub fn new(n: u64, quantity: i64) -> Self {
+        PlannedOrder { key: format!("k{n}"), buyer_id: format!("buyer-{n}"), quantity }
+    }
+}
+
+/// The orders of one strategy's run: the same crowd for every strategy, under keys of its own.
+pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<PlannedOrder> {
+    let mut orders = scenario.orders(crowd, &mut Dice::new(seed));
+    for order in &mut orders {
+        order.key.insert_str(0, key_prefix);
+    }
+    orders
+}
+
+/// SplitMix64: small, seeded, the same everywhere. A plan needs no better.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Dice that always fall the same for the same seed.
+    pub fn new(seed: u64) -> Self {
+        Dice(seed)
+    }
+
+    /// A number below `n`; 0 for `n` = 0.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n.max(1)
+    }
+}
+
+/// A seed for a run that asked for none: 32 bits, so that JSON readers with doubles keep it exact.
+pub fn random_seed() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1 & u64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CROWD: Crowd = Crowd { buyers: 20, attempts: 997, quantity: 2 };
+
+    #[test]
+    fn every_plan_has_exactly_the_attempts_asked_for() {
+        for scenario in Scenario::ALL {
+            for attempts in [1, 2, 3, 4, 5, 6, 7, 997] {
+                let crowd = Crowd { attempts, buyers: 1, ..CROWD };
+                let orders = plan(scenario, &crowd, 7, "");
+                assert_eq!(orders.len() as u64, attempts, "{scenario:?}");
+                assert!(orders.iter().all(|o| o.quantity == 2));
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_alone_decides_the_plan() {
+        let storm = |seed| plan(Scenario::RetryStorm, &CROWD, seed, "x-");
+        assert_eq!(storm(7), storm(7));
+        assert_ne!(storm(7), storm(8));
+    }
+
+    #[test]
+    fn the_prefix_goes_before_every_key() {
+        assert!(plan(Scenario::Rush, &CROWD, 7, "run-3-").iter().all(|o| o.key.starts_with("run-3-k")));
+    }
+}

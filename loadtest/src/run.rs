@@ -1,0 +1,201 @@
+//! The whole run: who is there, which strategies, one after another, and the record of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
+use sellout::wire::{Current, Environment, Parameters, Run, RunResult, SCHEMA_VERSION, StrategyCard};
+
+use crate::args::Args;
+use crate::choose::{Choice, choose};
+use crate::client::{Failure, Service};
+use crate::deliver::{deliver, deliver_html, write};
+use crate::exit::{Facts, Stop, decide};
+use crate::history::History;
+use crate::judge_run::{Desk, Judged, row};
+use crate::plan::random_seed;
+use crate::progress::Progress;
+use crate::scenarios::Scenario;
+use crate::{interrupt, limits, stdout};
+
+/// The record of a run and everybody who is shown it.
+struct Book {
+    run: Run,
+    service: Service,
+    file: Option<PathBuf>,
+    refused: bool,
+}
+
+/// Runs, reports, and returns the exit code.
+pub async fn run(args: Args) -> Result<u8, Stop> {
+    let stdout = stdout::keep().map_err(|e| Stop::environment(format!("stdout cannot be kept: {e}")))?;
+    limits::room_for(args.buyers).map_err(Stop::environment)?;
+    let service = Service::new(&args.host, args.token.clone(), Duration::from_millis(args.timeout_ms))
+        .map_err(|e| Stop::environment(format!("no HTTP client: {e}")))?;
+    let (cards, environment) = look_around(&service).await.map_err(|failure| unreachable(&args, &failure))?;
+    let Choice { cards, by_name } = choose(&args.strategies, cards).map_err(Stop::usage)?;
+
+    let (desk, mut book) = prepare(&args, service, &cards, environment)?;
+    let gone = run_all(&desk, &mut book, &cards).await?;
+    let interrupted = interrupt::asked();
+    let (code, ending) = decide(&Facts {
+        rows: &book.run.results,
+        cards: &cards,
+        by_name,
+        rush: args.scenario == Scenario::Rush,
+        p99_limit_ms: args.fail_slower_than_p99_ms,
+        interrupted,
+        gone,
+    });
+    book.close(code, !interrupted && !gone).await;
+    deliver_html(&args, &book.run, &book.service).await;
+    deliver(&args, &book.run, &ending, stdout);
+    Ok(code)
+}
+
+async fn look_around(service: &Service) -> Result<(Vec<StrategyCard>, Environment), Failure> {
+    service.live().await?;
+    Ok((service.strategies().await?, service.environment().await?))
+}
+
+fn unreachable(args: &Args, failure: &Failure) -> Stop {
+    Stop::environment(format!("the service at {} cannot be used ({failure}); is it running?", args.host))
+}
+
+fn prepare(
+    args: &Args,
+    service: Service,
+    cards: &[StrategyCard],
+    environment: Environment,
+) -> Result<(Desk, Book), Stop> {
+    let seed = args.seed.unwrap_or_else(random_seed);
+    let opening = args.opening().unwrap_or(args.stock);
+    let ids: Vec<String> = cards.iter().map(|card| card.id.clone()).collect();
+    let run = blank(args, seed, opening, ids.clone(), environment);
+    let history = Arc::new(open_history(args, &run.id)?);
+    if !args.no_progress {
+        eprintln!(
+            "{}: {} units, seed {seed}; history in {}",
+            args.scenario.name(),
+            opening,
+            history.path().display()
+        );
+    }
+    let desk = Desk {
+        service: service.clone(),
+        args: args.clone(),
+        opening,
+        run_id: run.id.clone(),
+        seed,
+        history,
+        progress: Progress::new(!args.no_progress, &ids),
+        tally_warned: AtomicBool::new(false),
+    };
+    let file = args.runs_dir.as_ref().map(|dir| dir.join(&run.id).join("run.json"));
+    Ok((desk, Book { run, service, file, refused: false }))
+}
+
+fn blank(args: &Args, seed: u64, opening: i64, strategies: Vec<String>, environment: Environment) -> Run {
+    let now = Utc::now();
+    Run {
+        schema_version: SCHEMA_VERSION,
+        id: now.format("%Y%m%d-%H%M%S").to_string(),
+        started_at: now.to_rfc3339_opts(SecondsFormat::Millis, true),
+        finished_at: None,
+        exit_code: None,
+        environment,
+        parameters: Parameters {
+            scenario: args.scenario.name().to_owned(),
+            strategies,
+            stock: opening,
+            buyers: args.buyers,
+            attempts: args.attempts,
+            quantity: args.quantity,
+            per_buyer_limit: args.limit(),
+            seed,
+        },
+        current: None,
+        results: Vec::new(),
+    }
+}
+
+fn open_history(args: &Args, run_id: &str) -> Result<History, Stop> {
+    let dir = match &args.runs_dir {
+        Some(dir) => dir.join(run_id),
+        None => std::env::temp_dir().join(format!("sellout-load-{run_id}-{}", std::process::id())),
+    };
+    fs::create_dir_all(&dir)
+        .and_then(|()| History::create(&dir))
+        .map_err(|e| Stop::environment(format!("no history in {}: {e}", dir.display())))
+}
+
+/// One strategy after another. `true`: the service went away.
+async fn run_all(desk: &Desk, book: &mut Book, cards: &[StrategyCard]) -> Result<bool, Stop> {
+    book.show().await;
+    for (position, card) in cards.iter().enumerate() {
+        if interrupt::asked() {
+            break;
+        }
+        let (result, gone) = run_one(desk, book, card, position).await?;
+        desk.progress.finished(position, &result);
+        book.run.current = None;
+        book.run.results.push(result);
+        book.show().await;
+        if gone {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn run_one(
+    desk: &Desk,
+    book: &mut Book,
+    card: &StrategyCard,
+    position: usize,
+) -> Result<(RunResult, bool), Stop> {
+    let skipped = |reason: String| row(card, None, Judged::skipped(desk.opening, reason));
+    if !card.available {
+        let reason = card.unavailable_reason.clone().unwrap_or_else(|| "The service says no more.".into());
+        return Ok((skipped(reason), false));
+    }
+    let sale = match desk.open(card).await {
+        Ok(sale) => sale,
+        Err(failure) => {
+            let gone = matches!(failure, Failure::Unreachable(_));
+            return Ok((skipped(format!("Its sale could not be opened ({failure}).")), gone));
+        }
+    };
+    book.run.current = Some(Current { strategy: card.id.clone(), sale_id: sale.id });
+    book.show().await;
+    let outcome = desk.run(card, sale.id, position).await.map_err(Stop::environment)?;
+    Ok((outcome.row, outcome.gone))
+}
+
+impl Book {
+    /// Shows the run as it stands: to the service, which shows it to browsers, and on disk.
+    async fn show(&mut self) {
+        if let Some(file) = &self.file
+            && let Ok(text) = serde_json::to_string_pretty(&self.run)
+        {
+            write(file, &(text + "\n"));
+        }
+        if self.refused {
+            return;
+        }
+        if let Err(failure) = self.service.put_run(&self.run).await {
+            self.refused = matches!(failure, Failure::Refused(..));
+            eprintln!("sellout-load: the service does not show this run ({failure}).");
+        }
+    }
+
+    /// A run that was cut off stays without an end.
+    async fn close(&mut self, code: u8, finished: bool) {
+        self.run.exit_code = Some(code);
+        self.run.finished_at = finished.then(|| Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
+        self.show().await;
+    }
+}

@@ -1,0 +1,221 @@
+//! `place(order)`: find the sale, ask its strategy, time it, answer. The one door in front of all strategies.
+//!
+//! What a strategy need not think about stands here: the same key twice, the buyer who hangs up, the
+//! deadline, the counts. Three rules:
+//!
+//! - A critical section that has started is finished. It runs in a task of its own, on the runtime that the
+//!   connections belong to; a client that hangs up cancels its wait, not the sale.
+//! - *Sold out* is said only after the ledger has been asked for the key: a retry of a sold order gets its
+//!   order, also when there is nothing left.
+//! - A deadline cuts the wait for the answer, and then the answer is *unknown*.
+
+mod in_flight;
+mod live;
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::backends::Backends;
+use crate::ledger;
+use crate::sale::{Error, Order, Outcome, Sale};
+use crate::strategies::{self, Spec, Strategy};
+use crate::wire::{Live, OrderView};
+
+use in_flight::InFlight;
+use live::Counters;
+
+/// A sale that this process sells from.
+pub struct OpenSale {
+    /// What is offered.
+    pub sale: Sale,
+    /// The facts of its strategy.
+    pub spec: &'static Spec,
+    strategy: Arc<dyn Strategy>,
+    counters: Counters,
+}
+
+impl OpenSale {
+    /// What this process has answered so far.
+    pub fn live(&self) -> Live {
+        self.counters.read()
+    }
+}
+
+/// How an order was answered, where there is an answer.
+#[derive(Clone, Debug)]
+pub enum Placed {
+    /// Sold now, or sold before under the same key.
+    Sold {
+        /// The order as the ledger has it.
+        order: OrderView,
+        /// Was it sold by an earlier request?
+        replayed: bool,
+    },
+    /// Not enough units left; nothing was taken.
+    SoldOut,
+}
+
+/// The one door.
+pub struct Checkout {
+    backends: Backends,
+    runtime: Handle,
+    strategies: HashMap<&'static str, Result<Arc<dyn Strategy>, String>>,
+    sales: RwLock<HashMap<Uuid, Arc<OpenSale>>>,
+    in_flight: InFlight,
+}
+
+impl Checkout {
+    /// Builds every strategy whose servers are there. Must be called on the runtime that the connections
+    /// shall live on.
+    pub fn new(backends: Backends) -> Checkout {
+        let build = |spec: &&'static Spec| (spec.id, (spec.build)(&backends).map_err(|e| e.to_string()));
+        Checkout {
+            strategies: strategies::ALL.iter().map(build).collect(),
+            runtime: Handle::current(),
+            sales: RwLock::default(),
+            in_flight: InFlight::default(),
+            backends,
+        }
+    }
+
+    /// Why sales cannot be opened with this strategy now; `None` when they can.
+    pub fn unavailable(&self, id: &str) -> Option<String> {
+        self.strategies.get(id)?.as_ref().err().cloned()
+    }
+
+    /// The servers, for whoever only reads.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Runs work that must not be cancelled by a client, on the runtime that owns the connections.
+    pub async fn finish<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        match self.runtime.spawn(work).await {
+            Ok(done) => done,
+            Err(e) => Err(Error::Unknown(format!("the work ended early: {e}"))),
+        }
+    }
+
+    /// Opens a sale: its stock first and the sale last, so that a sale that exists can sell.
+    pub async fn open(self: &Arc<Self>, sale: Sale) -> Result<Arc<OpenSale>, Error> {
+        let (spec, strategy) = self.strategy(&sale.strategy)?;
+        let this = Arc::clone(self);
+        self.finish(async move {
+            strategy.open(&sale).await?;
+            let sale = ledger::insert_sale(&this.backends.pg, sale).await?;
+            Ok(this.remember(sale, spec, strategy))
+        })
+        .await
+    }
+
+    /// The sale of that id; from memory after the first time, for a sale never changes.
+    pub async fn sale(self: &Arc<Self>, id: Uuid) -> Result<Option<Arc<OpenSale>>, Error> {
+        if let Some(open) = self.remembered(id) {
+            return Ok(Some(open));
+        }
+        let this = Arc::clone(self);
+        self.finish(async move {
+            let Some(sale) = ledger::sale(&this.backends.pg_reads, id).await? else {
+                return Ok(None);
+            };
+            let (spec, strategy) = this.strategy(&sale.strategy)?;
+            Ok(Some(this.remember(sale, spec, strategy)))
+        })
+        .await
+    }
+
+    /// What the sale's strategy believes is left.
+    pub async fn left(&self, open: &Arc<OpenSale>) -> Result<Option<i64>, Error> {
+        let open = Arc::clone(open);
+        self.finish(async move { open.strategy.left(&open.sale).await }).await
+    }
+
+    /// Places an order.
+    pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, order: Order) -> Result<Placed, Error> {
+        let (this, sale) = (Arc::clone(self), Arc::clone(&open));
+        let work = self.runtime.spawn(async move {
+            let started = Instant::now();
+            let mine = sale.counters.enter();
+            let placed = this.place_once(&sale, &order).await;
+            mine.answered(&placed, order.quantity);
+            live::measure(sale.spec.id, &placed, started.elapsed());
+            placed
+        });
+        match tokio::time::timeout(self.backends.limits.order_deadline(), work).await {
+            Ok(Ok(placed)) => placed,
+            Ok(Err(e)) => Err(Error::Unknown(format!("the order's task ended early: {e}"))),
+            // The task goes on; a retry with the same key will learn how it ended.
+            Err(_) => Err(Error::Unknown("no answer within the deadline".into())),
+        }
+    }
+
+    async fn place_once(&self, open: &OpenSale, order: &Order) -> Result<Placed, Error> {
+        // Twins of one key go one after the other here; across processes the ledger's primary key decides.
+        let _alone = self.in_flight.enter(order, self.backends.limits.wait()).await?;
+        match open.strategy.take(&open.sale, order).await {
+            Ok(Outcome::Sold(id)) => Ok(Placed::Sold { order: fresh(order, id), replayed: false }),
+            Ok(Outcome::SoldOut) if open.spec.remembers_keys || !order.retry_safe => Ok(Placed::SoldOut),
+            // A twin may have taken the last unit between our look at the stock and now: then it has
+            // committed its order too, and this finds it.
+            Ok(Outcome::SoldOut) => Ok(self.earlier(order).await?.unwrap_or(Placed::SoldOut)),
+            Err(Error::KeyUsed) => match self.earlier(order).await? {
+                Some(placed) => Ok(placed),
+                None => Err(Error::Unknown("the key is used, its order cannot be read".into())),
+            },
+            Err(e) => Err(e),
+        }
+    }
+
+    /// What was answered to this key before, if anything was sold to it.
+    async fn earlier(&self, order: &Order) -> Result<Option<Placed>, Error> {
+        let found = ledger::find(&self.backends.pg, &order.caller, &order.key).await?;
+        match found {
+            None => Ok(None),
+            Some((_, fingerprint)) if fingerprint != order.fingerprint => Err(Error::KeyReused),
+            Some((order, _)) => Ok(Some(Placed::Sold { order, replayed: true })),
+        }
+    }
+
+    fn strategy(&self, id: &str) -> Result<(&'static Spec, Arc<dyn Strategy>), Error> {
+        let unknown = || Error::Unavailable(format!("this version has no strategy {id}"));
+        let spec = Spec::find(id).ok_or_else(unknown)?;
+        let built = self.strategies.get(id).ok_or_else(unknown)?;
+        Ok((spec, built.clone().map_err(Error::Unavailable)?))
+    }
+
+    fn remembered(&self, id: Uuid) -> Option<Arc<OpenSale>> {
+        let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sales.get(&id).cloned()
+    }
+
+    fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Arc<dyn Strategy>) -> Arc<OpenSale> {
+        let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Two requests may meet an unknown sale at once: the first to come here makes the one that counts.
+        let open = sales
+            .entry(sale.id)
+            .or_insert_with(|| Arc::new(OpenSale { sale, spec, strategy, counters: Counters::default() }));
+        Arc::clone(open)
+    }
+}
+
+/// The order as the ledger has it just after it was sold.
+fn fresh(order: &Order, id: Uuid) -> OrderView {
+    OrderView {
+        id,
+        sale_id: order.sale_id,
+        key: order.key.clone(),
+        buyer_id: order.buyer_id.clone(),
+        quantity: order.quantity,
+        state: "confirmed".into(),
+        recorded_at: None,
+        retry_safe: order.retry_safe,
+    }
+}

@@ -1,0 +1,151 @@
+//! `sellout demo`: private servers, a lab service and the load test, each its own process so that their
+//! CPU time is told apart; the table, and the page until Ctrl-C.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::services::{Companion, Services, Wanted};
+
+/// How often the load test is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// Longest wait for the service to listen.
+const START_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Args)]
+#[command(
+    after_help = "Further options (--seed, --quantity, --scenario, --export-html …) go to the load test: see \
+    `./run load --help`.\nDATABASE_URL and REDIS_URL point the demo at servers of your own."
+)]
+pub(super) struct Demo {
+    /// End after the table, with the load test's exit code, instead of staying up until Ctrl-C.
+    #[arg(long)]
+    once: bool,
+    /// Address of the service and its page.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    bind: SocketAddr,
+    /// Folder in which runs are kept.
+    #[arg(long, env = "SELLOUT_RUNS_DIR", default_value = "runs")]
+    runs_dir: PathBuf,
+    /// PostgreSQL to use instead of a private one.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Redis to use instead of a private one.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+    /// What the load test is told: --json PATH, --strategies a,b, --stock, --buyers, --attempts, …
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    load: Vec<String>,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        let load = load_program()?;
+        let services = self.services()?;
+        let (mut service, address) = self.serve(&services)?;
+        eprintln!("service and dashboard: http://{address}");
+        let load = self.load(load, &address, service.pid())?;
+        super::runtime()?.block_on(self.watch(&mut service, load, address))
+    }
+
+    fn services(&self) -> anyhow::Result<Services> {
+        let wanted = Wanted { postgres: self.database_url.is_none(), redis: self.redis_url.is_none() };
+        let services = Services::start(wanted)?;
+        services.describe().iter().for_each(|line| eprintln!("{line}"));
+        Ok(services)
+    }
+
+    /// Our own `serve`, in a process of its own.
+    fn serve(&self, services: &Services) -> anyhow::Result<(Companion, String)> {
+        let database_url = self.database_url.as_deref().or(services.database_url());
+        let mut serve = Command::new(std::env::current_exe()?);
+        serve.arg("serve").arg("--lab").arg("--bind").arg(self.bind.to_string());
+        serve.arg("--runs-dir").arg(&self.runs_dir);
+        serve.env("DATABASE_URL", database_url.context("there is no PostgreSQL")?);
+        match self.redis_url.as_deref().or(services.redis_url()) {
+            Some(url) => serve.env("REDIS_URL", url),
+            None => serve.env_remove("REDIS_URL"),
+        };
+        if self.database_url.is_none() && self.redis_url.is_none() {
+            serve.arg("--private-servers");
+        }
+        serve.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut service = Companion::spawn("the service", serve)?;
+        let address = listening(&mut service)?;
+        Ok((service, address))
+    }
+
+    fn load(&self, program: PathBuf, address: &str, service: u32) -> anyhow::Result<Companion> {
+        let mut load = Command::new(program);
+        load.arg("--host").arg(format!("http://{address}")).arg("--service-pid").arg(service.to_string());
+        load.arg("--runs-dir").arg(&self.runs_dir).args(&self.load).stdin(Stdio::null());
+        Companion::spawn("the load test", load)
+    }
+
+    /// Until the load test is done, and then (without `--once`) until Ctrl-C.
+    async fn watch(
+        &self,
+        service: &mut Companion,
+        mut load: Companion,
+        address: String,
+    ) -> anyhow::Result<u8> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let code = loop {
+            tokio::select! {
+                // The load test ends its own way: it settles, judges what was sold, and writes its report.
+                _ = interrupt.recv() => load.interrupt(),
+                _ = terminate.recv() => load.interrupt(),
+                () = tokio::time::sleep(POLL) => {}
+            }
+            if let Some(status) = load.poll()? {
+                break status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(super::ENVIRONMENT);
+            }
+            if let Some(status) = service.poll()? {
+                bail!("the service ended under the load test: {status}");
+            }
+        };
+        if self.once || code == 130 || code == 2 {
+            return Ok(code);
+        }
+        eprintln!("\nThe page stays at http://{address} until Ctrl-C.");
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(code)
+    }
+}
+
+/// The load test stands beside this program: one `cargo build --workspace` makes both.
+fn load_program() -> anyhow::Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name("sellout-load");
+    if !beside.exists() {
+        bail!(
+            "{} is missing: build it with `cargo build --workspace`, or use `./run demo`",
+            beside.display()
+        );
+    }
+    Ok(beside)
+}
+
+/// Waits for the one line that `serve` prints.
+fn listening(service: &mut Companion) -> anyhow::Result<String> {
+    let stdout = service.stdout().context("the service has no stdout")?;
+    let (send, line) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut first = String::new();
+        if BufReader::new(stdout).read_line(&mut first).is_ok() {
+            let _ = send.send(first);
+        }
+    });
+    let line = line.recv_timeout(START_MAX).context("the service did not start; its reason stands above")?;
+    let address = line.trim().strip_prefix("listening on http://");
+    Ok(address.with_context(|| format!("the service did not start: {line:?}"))?.to_owned())
+}

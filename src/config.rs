@@ -1,0 +1,139 @@
+//! Settings: one struct, clap and environment. The doc comment of a field is its `--help` and its row in
+//! the README. Every limit has a name, a unit and a default here; none is left to a library.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// What `sellout serve` is told.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Address to listen on. Lab mode wants loopback.
+    #[arg(long, env = "SELLOUT_BIND", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+
+    /// PostgreSQL, which holds the ledger.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+
+    /// Redis; without it the Redis strategies are unavailable.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Lab mode: unsafe strategies, tallies, runs, sales without a token. Loopback only.
+    #[arg(long, env = "SELLOUT_LAB")]
+    pub lab: bool,
+
+    /// Operator token that opens sales (`Authorization: Bearer …`).
+    #[arg(long, env = "SELLOUT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+
+    /// Must orders carry an `Idempotency-Key`?
+    #[arg(long, env = "SELLOUT_IDEMPOTENCY", value_enum, default_value_t = Idempotency::Optional)]
+    pub idempotency: Idempotency,
+
+    /// Folder in which runs of the load test are kept.
+    #[arg(long, env = "SELLOUT_RUNS_DIR", default_value = "runs")]
+    pub runs_dir: PathBuf,
+
+    /// Where to log: `pretty` for people, `json` for machines.
+    #[arg(long, env = "SELLOUT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
+    pub log_format: LogFormat,
+
+    /// The servers are private throw-away instances of this run (set by `sellout demo`).
+    #[arg(long, env = "SELLOUT_PRIVATE_SERVERS", hide = true)]
+    pub private_servers: bool,
+
+    /// HTTP worker threads.
+    #[arg(long, env = "SELLOUT_WORKERS", default_value_t = 2)]
+    pub workers: usize,
+
+    /// Limits.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// Pools and time limits.
+#[derive(Args, Clone, Debug)]
+pub struct Limits {
+    /// PostgreSQL connections that sell.
+    #[arg(long, env = "SELLOUT_POOL_CONNECTIONS_MAX", default_value_t = 16)]
+    pub pool_connections_max: u32,
+
+    /// PostgreSQL connections that read (audit, exports, look-ups).
+    #[arg(long, env = "SELLOUT_READ_CONNECTIONS_MAX", default_value_t = 4)]
+    pub read_connections_max: u32,
+
+    /// Redis connections.
+    #[arg(long, env = "SELLOUT_REDIS_CONNECTIONS_MAX", default_value_t = 32)]
+    pub redis_connections_max: usize,
+
+    /// Longest wait for a connection, a lock, or a lost race; then 503, nothing taken.
+    #[arg(long, env = "SELLOUT_WAIT_LIMIT_MS", default_value_t = 5_000)]
+    pub wait_limit_ms: u64,
+
+    /// Longest wait for an order's answer; then `outcome-unknown`. Must be above the wait limit.
+    #[arg(long, env = "SELLOUT_ORDER_DEADLINE_MS", default_value_t = 15_000)]
+    pub order_deadline_ms: u64,
+
+    /// Lease of locks that expire.
+    #[arg(long, env = "SELLOUT_LOCK_LEASE_MS", default_value_t = 10_000)]
+    pub lock_lease_ms: u64,
+}
+
+/// Must an order carry a key?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Idempotency {
+    /// A missing key is minted, and the answer says that a retry is not safe.
+    Optional,
+    /// A missing key is a 400.
+    Required,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Limits {
+    /// Longest wait for a connection, a lock, or a lost race.
+    pub fn wait(&self) -> Duration {
+        Duration::from_millis(self.wait_limit_ms)
+    }
+
+    /// Longest wait for an answer.
+    pub fn order_deadline(&self) -> Duration {
+        Duration::from_millis(self.order_deadline_ms)
+    }
+
+    /// Lease of locks that expire.
+    pub fn lock_lease(&self) -> Duration {
+        Duration::from_millis(self.lock_lease_ms)
+    }
+}
+
+impl Config {
+    /// Settings that contradict each other, said before anything starts.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.lab || self.bind.ip().is_loopback(),
+            "lab mode opens sales without a token, so it listens on loopback only, not on {}",
+            self.bind
+        );
+        anyhow::ensure!(
+            self.limits.order_deadline_ms > self.limits.wait_limit_ms,
+            "SELLOUT_ORDER_DEADLINE_MS must be above SELLOUT_WAIT_LIMIT_MS"
+        );
+        anyhow::ensure!(
+            self.token.as_ref().is_none_or(|t| t.len() >= 16),
+            "SELLOUT_TOKEN must have at least 16 characters"
+        );
+        Ok(())
+    }
+}

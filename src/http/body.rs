@@ -1,0 +1,39 @@
+//! Reading a JSON body: bounded in size and time, strict in shape, and never a 500.
+
+use std::time::Duration;
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, web};
+use serde::de::DeserializeOwned;
+
+use super::problem::{self, Problem};
+
+/// Orders and sales are small.
+pub const SMALL: usize = 16 * 1024;
+/// A tally or a run of a large load test.
+pub const LARGE: usize = 256 * 1024 * 1024;
+/// Slowest body that is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The body as a `T`, or what is wrong with it.
+pub async fn json<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    bytes_max: usize,
+) -> Result<T, Problem> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let media = content_type.split(';').next().unwrap_or("").trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(&problem::MEDIA_TYPE));
+    }
+    let read = tokio::time::timeout(PATIENCE, payload.to_bytes_limited(bytes_max)).await;
+    let bytes = read
+        .map_err(|_| Problem::new(&problem::TIMEOUT))?
+        .map_err(|_| Problem::new(&problem::TOO_LARGE))?
+        .map_err(|_| Problem::new(&problem::MALFORMED))?;
+    serde_json::from_slice(&bytes).map_err(|e| match e.classify() {
+        // Well-formed JSON that is not what was asked for: serde says which field and where.
+        serde_json::error::Category::Data => Problem::because(&problem::VALIDATION, format!("{e}.")),
+        _ => Problem::because(&problem::MALFORMED, format!("{e}.")),
+    })
+}

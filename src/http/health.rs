@@ -1,0 +1,42 @@
+//! Is it alive, is it ready, what does it count.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Map, Value, json as value};
+
+use super::State;
+
+/// The process answers. No server is asked.
+#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200)))]
+pub async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(value!({ "status": "alive" }))
+}
+
+/// Can it sell now? 503 while it starts, drains, or PostgreSQL does not answer.
+#[utoipa::path(get, path = "/readyz", tag = "service", responses((status = 200), (status = 503)))]
+pub async fn readyz(state: web::Data<State>) -> HttpResponse {
+    let backends = state.checkout.backends().clone();
+    let answers = state.checkout.finish(async move { Ok(backends.ping().await) }).await.unwrap_or_default();
+    let draining = state.draining.load(Relaxed);
+    // Without Redis the other strategies sell on; without PostgreSQL nobody does.
+    let ready = !draining && answers.first().is_some_and(|(_, answer)| answer.is_ok());
+    let word = |answer: &Result<(), String>| if answer.is_ok() { "up" } else { "down" };
+    let servers: Map<String, Value> =
+        answers.iter().map(|(name, answer)| ((*name).to_owned(), word(answer).into())).collect();
+    let status = if draining {
+        "draining"
+    } else if ready {
+        "ready"
+    } else {
+        "not ready"
+    };
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(value!({ "status": status, "servers": servers }))
+}
+
+/// Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, content_type = "text/plain")))]
+pub async fn metrics(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.metrics.render())
+}

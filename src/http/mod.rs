@@ -1,0 +1,167 @@
+//! The HTTP API: the route table below, one file per resource, [`problem`] for every error.
+
+mod audit;
+mod body;
+mod environment;
+mod events;
+mod health;
+mod openapi;
+mod orders;
+pub mod problem;
+mod runs;
+mod sales;
+mod strategies;
+
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use uuid::Uuid;
+
+use crate::access::{Access, Denied};
+use crate::checkout::{Checkout, OpenSale};
+use crate::config::Idempotency;
+use crate::feed::Feed;
+use crate::runs::Runs;
+use crate::wire::Environment;
+
+pub use openapi::document;
+use problem::Problem;
+pub use sales::glance;
+pub use strategies::card;
+
+/// What the handlers share.
+pub struct State {
+    /// The one door to the strategies.
+    pub checkout: Arc<Checkout>,
+    /// Who may do what.
+    pub access: Access,
+    /// Must orders carry a key?
+    pub idempotency: Idempotency,
+    /// Kept runs.
+    pub runs: Arc<Runs>,
+    /// What pages listen to.
+    pub feed: Arc<Feed>,
+    /// Where this runs.
+    pub environment: Environment,
+    /// Settings with which a store cannot keep its promise.
+    pub unfit: Vec<String>,
+    /// Prometheus text.
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// Is the service going down?
+    pub draining: std::sync::atomic::AtomicBool,
+}
+
+/// The whole route table.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(at("/v1/sales").get(sales::list).post(sales::open))
+        .service(at("/v1/sales/{sale}").get(sales::show))
+        .service(at("/v1/sales/{sale}/orders").post(orders::place))
+        .service(at("/v1/sales/{sale}/audit").get(audit::show))
+        .service(at("/v1/sales/{sale}/ledger").get(sales::ledger))
+        .service(at("/v1/sales/{sale}/tally").put(audit::tally))
+        .service(at("/v1/orders/{order}").get(orders::show))
+        .service(at("/v1/strategies").get(strategies::list))
+        .service(at("/v1/environment").get(environment::show))
+        .service(at("/v1/runs").get(runs::list))
+        .service(at("/v1/runs/{run}").get(runs::show).put(runs::keep))
+        .service(at("/v1/runs/{run}/report.html").get(runs::report))
+        .service(at("/v1/events").get(events::listen))
+        .service(at("/livez").get(health::livez))
+        .service(at("/readyz").get(health::readyz))
+        .service(at("/metrics").get(health::metrics))
+        .service(at("/openapi.json").get(openapi::show))
+        .service(at("/problems/{slug}").get(openapi::problem))
+        .service(at("/").get(crate::dashboard::index))
+        .service(at("/app.css").get(crate::dashboard::css))
+        .service(at("/app.js").get(crate::dashboard::js))
+        .default_service(web::to(async || Err::<HttpResponse, _>(Problem::new(&problem::NOT_FOUND))));
+}
+
+/// A resource that answers a wrong method in the same words as every other error.
+struct At(Resource);
+
+fn at(path: &str) -> At {
+    let wrong = web::to(async || Err::<HttpResponse, _>(Problem::new(&problem::METHOD_NOT_ALLOWED)));
+    At(web::resource(path).default_service(wrong))
+}
+
+macro_rules! methods {
+    ($($name:ident),*) => {$(
+        fn $name<F, Args>(self, handler: F) -> At
+        where
+            F: actix_web::Handler<Args>,
+            Args: actix_web::FromRequest + 'static,
+            F::Output: actix_web::Responder + 'static,
+        {
+            At(self.0.route(web::$name().to(handler)))
+        }
+    )*};
+}
+
+impl At {
+    methods!(get, post, put);
+}
+
+impl actix_web::dev::HttpServiceFactory for At {
+    fn register(self, config: &mut actix_web::dev::AppService) {
+        self.0.register(config);
+    }
+}
+
+/// Nothing changes on the word of a page from elsewhere.
+pub async fn same_site(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
+        let state: Option<&web::Data<State>> = request.app_data();
+        let access = state.map(|s| &s.access);
+        if let Some(Err(denied)) = access.map(|a| a.same_site(header("host"), header("origin"))) {
+            return Err(refused(denied).into());
+        }
+    }
+    next.call(request).await
+}
+
+fn refused(denied: Denied) -> Problem {
+    match denied {
+        Denied::Token => Problem::new(&problem::UNAUTHORIZED),
+        Denied::Host => Problem::because(
+            &problem::FORBIDDEN,
+            "In lab mode Host must be a name of this machine's loopback.",
+        ),
+        Denied::Origin => Problem::because(&problem::FORBIDDEN, "Origin and Host differ."),
+    }
+}
+
+impl State {
+    /// The sale that a path names.
+    async fn sale(&self, id: &str) -> Result<Arc<OpenSale>, Problem> {
+        let none = || Problem::because(&problem::NOT_FOUND, "There is no sale of that id.");
+        let id = Uuid::parse_str(id).map_err(|_| none())?;
+        self.checkout.sale(id).await?.ok_or_else(none)
+    }
+
+    /// Refuses what only a lab may do.
+    fn lab_only(&self) -> Result<(), Problem> {
+        if self.access.is_lab() { Ok(()) } else { Err(Problem::new(&problem::LAB_ONLY)) }
+    }
+
+    /// Refuses whoever is not an operator.
+    fn operator(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let authorization = request.headers().get("authorization").and_then(|v| v.to_str().ok());
+        let peer = request.peer_addr().map(|a| a.ip());
+        self.access.operator(authorization, peer).map_err(refused)
+    }
+}
+
+/// JSON that no cache keeps.
+fn json(value: &impl serde::Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(value)
+}

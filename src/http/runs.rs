@@ -1,0 +1,70 @@
+//! Runs of the load test: kept on disk, listed, and shown as one self-contained page.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json as value;
+
+use super::body::{self, LARGE};
+use super::problem::{self, Problem};
+use super::{State, json};
+use crate::dashboard;
+use crate::runs::Refused;
+use crate::wire::{Problem as ProblemBody, Run, RunSummary};
+
+/// Kept runs, newest first.
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", responses((status = 200, body = [RunSummary])))]
+pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let runs = state.runs.list().await?;
+    Ok(json(&value!({ "runs": runs })))
+}
+
+/// One run.
+#[utoipa::path(
+    get, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path)),
+    responses((status = 200, body = Run), (status = 404, body = ProblemBody))
+)]
+pub async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    Ok(json(&state.runs.read(&id).await?))
+}
+
+/// One run as a page that opens from disk, with no network.
+#[utoipa::path(
+    get, path = "/v1/runs/{run}/report.html", tag = "runs", params(("run" = String, Path)),
+    responses((status = 200, content_type = "text/html"), (status = 404, body = ProblemBody))
+)]
+pub async fn report(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let run = state.runs.read(&id).await?;
+    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(dashboard::report(&run)))
+}
+
+/// Keeps a run, as far as it has come. Lab only; the load test sends it after every strategy.
+#[utoipa::path(
+    put, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path)), request_body = Run,
+    responses((status = 204), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
+)]
+pub async fn keep(
+    request: HttpRequest,
+    state: web::Data<State>,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    state.lab_only()?;
+    let run: Run = body::json(&request, payload, LARGE).await?;
+    if run.id != *id {
+        return Err(Problem::because(&problem::VALIDATION, "id: must be the same in path and body."));
+    }
+    state.runs.keep(run).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        match refused {
+            Refused::NoSuchRun => Problem::because(&problem::NOT_FOUND, "There is no run of that id."),
+            Refused::Id => Problem::because(&problem::VALIDATION, "id: 1 to 64 letters, digits and hyphens."),
+            Refused::Disk(e) => {
+                tracing::warn!("runs folder: {e}");
+                Problem::because(&problem::UNAVAILABLE, "The runs folder cannot be used.")
+            }
+        }
+    }
+}

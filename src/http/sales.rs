@@ -1,0 +1,140 @@
+//! Sales: open one, list them, look at one, download its ledger.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json as value;
+use uuid::Uuid;
+
+use super::body::{self, SMALL};
+use super::problem::{self, Problem};
+use super::{State, json};
+use crate::checkout::OpenSale;
+use crate::ledger;
+use crate::sale::{Error, Sale};
+use crate::strategies::{ALL, Spec};
+use crate::wire::{LedgerRow, NewSale, Problem as ProblemBody, SaleView};
+
+/// Sales shown in the list.
+const LISTED_MAX: i64 = 100;
+
+/// Opens a sale. Needs the operator's token, or lab mode on loopback; unsafe strategies need lab mode.
+#[utoipa::path(
+    post, path = "/v1/sales", tag = "sales", request_body = NewSale,
+    responses(
+        (status = 201, body = SaleView), (status = 401, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "store-unfit"),
+        (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
+    )
+)]
+pub async fn open(
+    request: HttpRequest,
+    state: web::Data<State>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let new: NewSale = body::json(&request, payload, SMALL).await?;
+    state.operator(&request)?;
+    let sale = Sale::parse(new)?;
+    allowed(&state, &sale)?;
+    let open = state.checkout.open(sale).await?;
+    let view = view(&state, &open).await;
+    let location = ("Location", format!("/v1/sales/{}", view.id));
+    Ok(HttpResponse::Created().insert_header(location).json(view))
+}
+
+/// Is there such a strategy, may it be used here, and can the stores keep what it promises?
+fn allowed(state: &State, sale: &Sale) -> Result<(), Problem> {
+    let Some(spec) = Spec::find(&sale.strategy) else {
+        let known: Vec<&str> = ALL.iter().map(|s| s.id).collect();
+        let detail = format!("strategy: there is no {:?}; there are {}.", sale.strategy, known.join(", "));
+        return Err(Problem::because(&problem::VALIDATION, detail));
+    };
+    let lab = state.access.is_lab();
+    if !spec.is_safe() && !lab {
+        let detail = format!("strategy: {} does not keep stock safe and runs in the lab only.", spec.id);
+        return Err(Problem::because(&problem::VALIDATION, detail));
+    }
+    if !lab && !state.unfit.is_empty() {
+        return Err(Problem::because(&problem::STORE_UNFIT, format!("{}.", state.unfit.join("; "))));
+    }
+    Ok(())
+}
+
+async fn view(state: &State, open: &Arc<OpenSale>) -> SaleView {
+    SaleView { left: state.checkout.left(open).await.ok().flatten(), ..glance(open) }
+}
+
+/// A sale as this process knows it, without asking any store.
+pub fn glance(open: &OpenSale) -> SaleView {
+    let sale = open.sale.clone();
+    SaleView {
+        id: sale.id,
+        name: sale.name,
+        units: sale.units,
+        strategy: sale.strategy,
+        per_buyer_limit: sale.per_buyer_limit,
+        opened_at: sale.opened_at,
+        left: None,
+        live: open.live(),
+    }
+}
+
+/// The newest sales, without what is left: ask one for that.
+#[utoipa::path(get, path = "/v1/sales", tag = "sales", responses((status = 200, body = [SaleView])))]
+pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let checkout = Arc::clone(&state.checkout);
+    let pool = checkout.backends().pg_reads.clone();
+    let sales = checkout.finish(async move { ledger::sales(&pool, LISTED_MAX).await }).await?;
+    let mut views = Vec::with_capacity(sales.len());
+    for sale in sales {
+        if let Some(open) = checkout.sale(sale.id).await? {
+            views.push(glance(&open));
+        }
+    }
+    Ok(json(&value!({ "sales": views })))
+}
+
+/// One sale, and what its strategy believes is left.
+#[utoipa::path(
+    get, path = "/v1/sales/{sale}", tag = "sales", params(("sale" = Uuid, Path)),
+    responses((status = 200, body = SaleView), (status = 404, body = ProblemBody))
+)]
+pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let open = state.sale(&sale).await?;
+    Ok(json(&view(&state, &open).await))
+}
+
+/// The ledger of a sale as NDJSON, one order a line, for any checker that does not trust ours.
+#[utoipa::path(
+    get, path = "/v1/sales/{sale}/ledger", tag = "sales", params(("sale" = Uuid, Path)),
+    responses((status = 200, body = LedgerRow, content_type = "application/x-ndjson"), (status = 404, body = ProblemBody))
+)]
+pub async fn ledger(state: web::Data<State>, sale: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let open = state.sale(&sale).await?;
+    let checkout = Arc::clone(&state.checkout);
+    // Page by page: a ledger of millions of orders must not stand in memory.
+    let pages = futures_util::stream::try_unfold(Some(Uuid::nil()), move |after| {
+        let (checkout, sale) = (Arc::clone(&checkout), open.sale.id);
+        async move {
+            let Some(after) = after else { return Ok::<_, Error>(None) };
+            let pool = checkout.backends().pg_reads.clone();
+            let page = checkout.finish(async move { ledger::export(&pool, sale, after).await }).await?;
+            let next = page.last().map(|row| row.order_id);
+            Ok(next.is_some().then(|| (lines(&page), next)))
+        }
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .insert_header(("Cache-Control", "no-store"))
+        .streaming(futures_util::TryStreamExt::map_err(pages, Problem::from)))
+}
+
+fn lines(page: &[LedgerRow]) -> web::Bytes {
+    let mut text = String::new();
+    for row in page {
+        // A struct of strings and numbers always serializes.
+        text.push_str(&serde_json::to_string(row).unwrap_or_default());
+        text.push('\n');
+    }
+    text.into()
+}

@@ -1,0 +1,130 @@
+//! The ledger: the one way to write an order, and the ways to read what was written.
+//!
+//! The SQL function `record_order` (migrations/0003_ledger.sql) is the only writer of orders. A strategy
+//! calls it inside its own statement or transaction, so that an order and the units it took become
+//! durable together or not at all; [`bind`] gives it its eight parameters. PostgreSQL only.
+
+mod sales;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
+use uuid::Uuid;
+
+use crate::sale::{Error, Order};
+use crate::wire::{LedgerRow, OrderView};
+
+pub use sales::{insert_sale, sale, sales};
+
+/// Every statement of this room, for the test that PREPAREs them.
+pub const STATEMENTS: &[(&str, &str)] = &[
+    ("find.sql", FIND),
+    ("order.sql", ORDER),
+    ("export.sql", EXPORT),
+    ("sale_insert.sql", sales::INSERT),
+    ("sale.sql", sales::ONE),
+    ("sales.sql", sales::NEWEST),
+];
+
+const FIND: &str = include_str!("find.sql");
+const ORDER: &str = include_str!("order.sql");
+const EXPORT: &str = include_str!("export.sql");
+
+/// A connection, or a word that nothing was sent. Taken before the write is sent, so that from then on
+/// every broken wire means *unknown* and none before it does.
+pub async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Error> {
+    pool.acquire().await.map_err(before_write)
+}
+
+/// Binds `$1` to `$8`, the parameters of `record_order`: caller, key, order id, sale, buyer, quantity,
+/// fingerprint, retry_safe. A statement's own parameters follow from `$9`.
+pub fn bind<'q>(sql: &'static str, order: &'q Order) -> Query<'q, Postgres, PgArguments> {
+    sqlx::query(sql)
+        .bind(&order.caller)
+        .bind(&order.key)
+        .bind(order.id)
+        .bind(order.sale_id)
+        .bind(&order.buyer_id)
+        .bind(order.quantity)
+        .bind(&order.fingerprint[..])
+        .bind(order.retry_safe)
+}
+
+/// The order of a key and the fingerprint of what it asked for.
+pub async fn find(pool: &PgPool, caller: &str, key: &str) -> Result<Option<(OrderView, Vec<u8>)>, Error> {
+    let mut connection = connection(pool).await?;
+    let row = sqlx::query(FIND).bind(caller).bind(key).fetch_optional(&mut *connection).await;
+    let row = row.map_err(before_write)?;
+    row.map(|r| Ok((order_view(&r)?, r.try_get("fingerprint")?))).transpose().map_err(before_write)
+}
+
+/// One order by its id, with the time at which it was recorded.
+pub async fn order(pool: &PgPool, caller: &str, id: Uuid) -> Result<Option<OrderView>, Error> {
+    let row = sqlx::query(ORDER).bind(caller).bind(id).fetch_optional(pool).await.map_err(before_write)?;
+    row.map(|r| Ok(OrderView { recorded_at: Some(r.try_get("recorded_at")?), ..order_view(&r)? }))
+        .transpose()
+        .map_err(before_write)
+}
+
+/// The next rows of a sale's ledger after `after` (an order id), in the order of their ids.
+pub async fn export(pool: &PgPool, sale: Uuid, after: Uuid) -> Result<Vec<LedgerRow>, Error> {
+    let rows = sqlx::query(EXPORT).bind(sale).bind(after).fetch_all(pool).await.map_err(before_write)?;
+    let row = |r: &PgRow| -> Result<LedgerRow, sqlx::Error> {
+        Ok(LedgerRow {
+            order_id: r.try_get("id")?,
+            key: r.try_get("key")?,
+            buyer_id: r.try_get("buyer_id")?,
+            quantity: r.try_get("quantity")?,
+            state: r.try_get("state")?,
+        })
+    };
+    rows.iter().map(row).collect::<Result<_, _>>().map_err(before_write)
+}
+
+fn order_view(row: &PgRow) -> Result<OrderView, sqlx::Error> {
+    Ok(OrderView {
+        id: row.try_get("id")?,
+        sale_id: row.try_get("sale_id")?,
+        key: row.try_get("key")?,
+        buyer_id: row.try_get("buyer_id")?,
+        quantity: row.try_get("quantity")?,
+        state: row.try_get("state")?,
+        recorded_at: None,
+        retry_safe: row.try_get("retry_safe")?,
+    })
+}
+
+/// What an error means while nothing has been written: nothing was taken, whatever broke.
+pub fn before_write(e: sqlx::Error) -> Error {
+    match code(&e).as_deref() {
+        Some("40001" | "40P01" | "55P03" | "57014") => Error::Contended(e.to_string()),
+        _ if matches!(e, sqlx::Error::PoolTimedOut) => {
+            Error::Contended("no free PostgreSQL connection within the wait limit".into())
+        }
+        _ => Error::Unavailable(format!("PostgreSQL: {e}")),
+    }
+}
+
+/// What an error means once the write (or COMMIT) has been sent.
+///
+/// An answer with an SQLSTATE is PostgreSQL's word that the statement was rolled back. Two exceptions:
+/// a server that is being shut down may have committed locally before it let go (57P01, 57P02), and any
+/// other failure is the wire's: it may or may not have happened.
+pub fn at_write(e: sqlx::Error) -> Error {
+    match code(&e).as_deref() {
+        Some("SO001") => Error::KeyUsed,
+        Some("SO002") => Error::BuyerLimit,
+        Some("57P01" | "57P02") | None => Error::Unknown(format!("PostgreSQL: {e}")),
+        Some(_) => before_write(e),
+    }
+}
+
+/// May the same transaction be tried again at once? (Serialization failure, deadlock.)
+pub fn is_conflict(e: &sqlx::Error) -> bool {
+    matches!(code(e).as_deref(), Some("40001" | "40P01"))
+}
+
+fn code(e: &sqlx::Error) -> Option<String> {
+    e.as_database_error().and_then(|db| db.code()).map(|c| c.into_owned())
+}

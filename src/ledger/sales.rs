@@ -1,0 +1,50 @@
+//! Sales in PostgreSQL: written once, read when a process meets a sale for the first time.
+
+use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
+use uuid::Uuid;
+
+use super::{at_write, before_write, connection};
+use crate::sale::{Error, Sale};
+
+pub(super) const INSERT: &str = include_str!("sale_insert.sql");
+pub(super) const ONE: &str = include_str!("sale.sql");
+pub(super) const NEWEST: &str = include_str!("sales.sql");
+
+/// Writes the sale; gives it the time at which it opened.
+pub async fn insert_sale(pool: &PgPool, sale: Sale) -> Result<Sale, Error> {
+    let mut connection = connection(pool).await?;
+    let row = sqlx::query(INSERT)
+        .bind(sale.id)
+        .bind(&sale.name)
+        .bind(sale.units)
+        .bind(&sale.strategy)
+        .bind(sale.per_buyer_limit)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(at_write)?;
+    Ok(Sale { opened_at: row.try_get("opened_at").map_err(before_write)?, ..sale })
+}
+
+/// One sale.
+pub async fn sale(pool: &PgPool, id: Uuid) -> Result<Option<Sale>, Error> {
+    let row = sqlx::query(ONE).bind(id).fetch_optional(pool).await.map_err(before_write)?;
+    row.as_ref().map(from_row).transpose().map_err(before_write)
+}
+
+/// The newest sales, at most `limit`.
+pub async fn sales(pool: &PgPool, limit: i64) -> Result<Vec<Sale>, Error> {
+    let rows = sqlx::query(NEWEST).bind(limit).fetch_all(pool).await.map_err(before_write)?;
+    rows.iter().map(from_row).collect::<Result<_, _>>().map_err(before_write)
+}
+
+fn from_row(row: &PgRow) -> Result<Sale, sqlx::Error> {
+    Ok(Sale {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        units: row.try_get("units")?,
+        strategy: row.try_get("strategy")?,
+        per_buyer_limit: row.try_get("per_buyer_limit")?,
+        opened_at: row.try_get("opened_at")?,
+    })
+}

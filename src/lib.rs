@@ -1,0 +1,68 @@
+//! **sellout** sells out and never oversells, and shows which ways of taking stock do oversell and why.
+//!
+//! # The road of an order
+//!
+//! `http/orders.rs → checkout → strategies/<one>.rs → ledger`. Four files, one direction. The request is
+//! parsed at the door; checkout finds the sale and asks its strategy; the strategy takes the units and
+//! records the order in one statement or transaction; what comes back is `Sold`, `SoldOut`, or an error that
+//! says what to do next. Nothing below calls up. Audit and dashboard stand beside the road.
+//!
+//! # Rooms, and who may use whom
+//!
+//! | room | may use |
+//! |---|---|
+//! | [`http`] | checkout, audit, ledger (reads), sale, wire, Spec, runs, feed, access, dashboard; never sqlx, redis, locks |
+//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, wire |
+//! | [`strategies`] | sale, ledger, stock, backends, patience, wire; never each other, except `under_lock` the naive take and locks |
+//! | [`locks`] | backends, patience, sale |
+//! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
+//! | `loadtest/` | [`wire`], [`audit`], and HTTP: a witness from outside |
+//!
+//! # Invariants, mostly of what is absent
+//!
+//! - `record_order` in `migrations/` is the only writer of orders; no Rust file inserts one.
+//! - No count of oversell looks at the stock counter; it is only compared.
+//! - No strategy is chosen at compile time: all sell side by side in one process.
+//! - No critical section is cancelled by a client; no wait is without a limit.
+//! - No answer says *sold* before PostgreSQL has committed it, or *sold out* to a key that was sold.
+//! - No private server outlives the process that started it.
+//!
+//! `tests/tidy.rs` holds the table and the sizes, `tests/conformance.rs` the promises of each strategy.
+
+pub mod wire;
+
+pub mod sale;
+
+pub mod http;
+
+pub mod checkout;
+
+pub mod strategies;
+
+pub mod locks;
+
+pub mod stock;
+
+pub mod ledger;
+
+pub mod audit;
+
+pub mod backends;
+
+pub mod patience;
+
+pub mod access;
+
+pub mod runs;
+
+pub mod feed;
+
+pub mod dashboard;
+
+pub mod config;
+
+pub mod app;
+
+pub mod services;
+
+pub mod commands;

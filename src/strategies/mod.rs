@@ -1,0 +1,158 @@
+//! The exhibit: one file per way to take stock.
+//!
+//! # Adding a strategy
+//!
+//! 1. Write `x.rs` (and `x.sql` or `x.lua` beside it). Copy the shape of [`atomic_update`], the shortest
+//!    complete one: a head with the five headings, `SPEC`, a struct, `impl Strategy`.
+//! 2. Add `mod x;` and `&x::SPEC,` to the two lists below, in the order of the exhibition: broken first,
+//!    then from simple to distributed.
+//!
+//! Nothing else. The card on the dashboard, the README row, `sellout strategies`, the load test's choice
+//! and the conformance tests all come from the list. A lock needs only [`crate::locks`].
+//!
+//! Four things to note:
+//! - the order is recorded by `record_order` in the *same* statement or transaction that takes the units;
+//! - an error before the write says so ([`crate::ledger::before_write`]), one after it is *unknown*
+//!   ([`crate::ledger::at_write`]), so take the connection first;
+//! - a started critical section is never cancelled by its client (checkout sees to that), but every wait
+//!   in it must have a limit;
+//! - at each line where an interleaving matters, say what another buyer can do just now.
+
+mod atomic_update;
+mod naive;
+mod noop;
+mod optimistic;
+mod redis_lua;
+mod row_lock;
+mod serializable;
+mod under_lock;
+mod unguarded_decrement;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::backends::Backends;
+use crate::sale::{Error, Order, Outcome, Sale};
+use crate::wire::{Guarantee, RoundTrips};
+
+/// All strategies, in the order of the exhibition.
+pub static ALL: &[&Spec] = &[
+    &naive::SPEC,
+    &unguarded_decrement::SPEC,
+    &atomic_update::SPEC,
+    &row_lock::SPEC,
+    &optimistic::SPEC,
+    &serializable::SPEC,
+    &under_lock::LOCK_REDIS,
+    &redis_lua::SPEC,
+    &noop::SPEC,
+];
+
+/// One way to take stock.
+#[async_trait]
+pub trait Strategy: Send + Sync {
+    /// Puts the units of a sale on sale; called before the first order. Calling it again changes nothing.
+    async fn open(&self, sale: &Sale) -> Result<(), Error>;
+
+    /// Takes the order's units and records it, or says sold out. Durable before it returns `Sold`.
+    async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error>;
+
+    /// What this strategy believes is left. The audit compares it; it never believes it.
+    async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error>;
+}
+
+/// A server that a strategy needs beside PostgreSQL, which holds the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The ledger's own server.
+    Postgres,
+    /// Redis.
+    Redis,
+}
+
+/// What really goes wrong, and is shown to go wrong by a conformance test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hazard {
+    /// Two buyers act on the same stale read: more is sold than there was.
+    StaleRead,
+    /// The counter ends above the truth: a lost update hides the oversell.
+    LostUpdate,
+    /// The counter goes below zero.
+    NegativeCounter,
+    /// A holder outlives its lease and another one enters.
+    LeaseExpiry,
+    /// A crash between two stores leaves units that nobody sells.
+    CrashBetweenStores,
+    /// The store may forget what it acknowledged.
+    StoreLoss,
+}
+
+impl Hazard {
+    /// Its name in JSON.
+    pub fn id(self) -> &'static str {
+        match self {
+            Hazard::StaleRead => "stale_read",
+            Hazard::LostUpdate => "lost_update",
+            Hazard::NegativeCounter => "negative_counter",
+            Hazard::LeaseExpiry => "lease_expiry",
+            Hazard::CrashBetweenStores => "crash_between_stores",
+            Hazard::StoreLoss => "store_loss",
+        }
+    }
+}
+
+/// The typed facts of a strategy. Prose gives the reasons; these are held to by tests.
+pub struct Spec {
+    /// File stem, JSON value, metric label, test name.
+    pub id: &'static str,
+    /// What it claims.
+    pub guarantee: Guarantee,
+    /// What really goes wrong.
+    pub breaks: &'static [Hazard],
+    /// Where it oversells: `rush`, or the fault that it needs.
+    pub oversells_in: Option<&'static str>,
+    /// What breaks it, in one line for a table.
+    pub fails_when: &'static str,
+    /// Trips of one order, warm and uncontended, every server counted; sold out includes the question
+    /// to the ledger whether this key was sold before.
+    pub round_trips: RoundTrips,
+    /// Does its own *sold out* already account for the key? Then the ledger is not asked.
+    pub remembers_keys: bool,
+    /// Servers.
+    pub needs: &'static [Need],
+    /// SQL and Lua: file name and text, the very text that runs.
+    pub statements: &'static [(&'static str, &'static str)],
+    /// Its own source.
+    pub source: &'static str,
+    /// Makes it from open servers; an error says which is missing.
+    pub build: fn(&Backends) -> Result<Arc<dyn Strategy>, Error>,
+}
+
+impl Spec {
+    /// The strategy of that name.
+    pub fn find(id: &str) -> Option<&'static Spec> {
+        ALL.iter().copied().find(|s| s.id == id)
+    }
+
+    /// May a sale use it outside the lab?
+    pub fn is_safe(&self) -> bool {
+        !matches!(self.guarantee, Guarantee::Oversells | Guarantee::Control)
+    }
+
+    /// The head of its source, without the comment marks.
+    pub fn doc(&self) -> String {
+        let head = self.source.lines().take_while(|l| l.starts_with("//!"));
+        head.map(|l| l.trim_start_matches("//!").trim_start_matches(' ')).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The first line of its head.
+    pub fn title(&self) -> String {
+        self.doc().lines().next().unwrap_or(self.id).trim_end_matches('.').to_owned()
+    }
+
+    /// Does this really go wrong here?
+    pub fn has(&self, hazard: Hazard) -> bool {
+        self.breaks.contains(&hazard)
+    }
+}

@@ -1,0 +1,3 @@
+//! One binary for the promises of the README, each file one of them.
+
+mod services;
