@@ -1,3 +1,94 @@
-//! placeholder
+//! Requirement × strategy, on real servers. The names come from the registry: a new strategy is tested
+//! without touching this folder, `cargo test --test conformance redis_lua` runs one strategy, and
+//! `… cut_wire` one requirement.
+//!
+//! A strategy that declares a hazard is held to it: the requirement that it breaks must really break, by a
+//! fixed interleaving and not by luck.
 
-fn main() {}
+#[path = "conformance/requirements.rs"]
+mod requirements;
+#[path = "conformance/schedules.rs"]
+mod schedules;
+#[path = "it/support/mod.rs"]
+mod support;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use sellout::strategies::{ALL, Spec};
+use support::TestApp;
+
+/// No trial takes longer.
+const TRIAL_MAX: Duration = Duration::from_secs(120);
+
+/// One service and one database for all trials; each trial has sales of its own.
+pub struct Bench {
+    /// The service.
+    pub app: TestApp,
+}
+
+type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A requirement: its name and how it is tried on a strategy.
+struct Requirement {
+    name: &'static str,
+    /// A control sells nothing; few requirements make sense for it.
+    for_controls: bool,
+    attempt: fn(Arc<Bench>, &'static Spec) -> Trying,
+}
+
+macro_rules! requirement {
+    ($room:ident::$name:ident) => {
+        requirement!($room::$name, false)
+    };
+    ($room:ident::$name:ident, $controls:literal) => {
+        Requirement {
+            name: stringify!($name),
+            for_controls: $controls,
+            attempt: |bench, spec| Box::pin(async move { $room::$name(&bench, spec).await }),
+        }
+    };
+}
+
+const REQUIREMENTS: &[Requirement] = &[
+    requirement!(requirements::sells_every_unit_and_no_more),
+    requirement!(requirements::says_sold_out_and_changes_nothing, true),
+    requirement!(requirements::a_repeated_key_sells_once_one_after_the_other),
+    requirement!(requirements::a_repeated_key_sells_once_fifty_at_once),
+    requirement!(requirements::a_repeated_key_sells_once_after_a_restart),
+    requirement!(requirements::the_same_key_with_another_body_is_refused),
+    requirement!(requirements::a_hundred_clicks_of_one_buyer_take_what_the_limit_allows),
+    requirement!(requirements::three_are_not_sold_when_two_are_left),
+    requirement!(requirements::ledger_and_stock_agree_after_the_rush),
+    requirement!(requirements::two_processes_sell_one_stock),
+    requirement!(schedules::the_last_unit_is_sold_once_whoever_is_held_where),
+    requirement!(schedules::a_cut_wire_is_unknown_and_a_retry_learns_the_truth),
+    requirement!(schedules::costs_the_declared_round_trips, true),
+];
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = Arc::new(runtime);
+    // Listing must not need servers.
+    let bench = (!arguments.list).then(|| {
+        support::servers();
+        Arc::new(Bench { app: runtime.block_on(TestApp::start()) })
+    });
+    let trials = REQUIREMENTS.iter().flat_map(|requirement| {
+        let fits = |spec: &&&'static Spec| requirement.for_controls || spec.id != "noop";
+        let (bench, runtime) = (bench.clone(), Arc::clone(&runtime));
+        ALL.iter().filter(fits).map(move |&spec| {
+            let (bench, runtime) = (bench.clone(), Arc::clone(&runtime));
+            Trial::test(format!("{}::{}", requirement.name, spec.id), move || {
+                let bench = bench.ok_or_else(|| Failed::from("no servers"))?;
+                let trying = (requirement.attempt)(bench, spec);
+                let limited = runtime.block_on(async { tokio::time::timeout(TRIAL_MAX, trying).await });
+                limited.map_err(|_| Failed::from(format!("not done within {TRIAL_MAX:?}")))
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}

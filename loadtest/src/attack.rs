@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use goose::GooseError;
 use goose::client::GooseClientBuilder;
@@ -19,6 +19,7 @@ use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use crate::answer::Answer;
+use crate::args::Args;
 use crate::client::Service;
 use crate::history::History;
 use crate::interrupt;
@@ -27,6 +28,8 @@ use crate::tally::Witness;
 
 /// A buyer who died on the way must not keep the others from starting.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// Nor from ending: goose waits for every user to say that he is done, for ever.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the buyers of one sale share.
 pub struct Ground {
@@ -78,14 +81,23 @@ impl Ground {
         self.plan.get(n).map(|order| (self.first_op + n as u64, order))
     }
 
+    /// Is no order left to be sent?
+    fn used_up(&self) -> bool {
+        self.next.load(Ordering::Relaxed) >= self.plan.len()
+    }
+
     async fn wait_for_all(&self) {
         let _ = tokio::time::timeout(START_LIMIT, self.start.wait()).await;
     }
 }
 
 /// Lets the buyers go and waits for the last answer. The error is a sentence.
-pub async fn attack(ground: &Arc<Ground>, host: &str, buyers: u64) -> Result<(), String> {
-    let metrics = launch(ground, host, buyers).await.map_err(|e| format!("goose: {e:?}"))?;
+pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
+    let order_limit = Duration::from_millis(args.timeout_ms);
+    let watchdog = tokio::spawn(end_without_the_dead(Arc::clone(ground), order_limit + END_LIMIT));
+    let launched = launch(ground, &args.host, args.buyers).await;
+    watchdog.abort();
+    let metrics = launched.map_err(|e| format!("goose: {e:?}"))?;
     if let Some(why) = ground.unwritten.get() {
         return Err(format!("the history could not be written: {why}"));
     }
@@ -97,6 +109,22 @@ pub async fn attack(ground: &Arc<Ground>, host: &str, buyers: u64) -> Result<(),
     Ok(())
 }
 
+/// Stops goose when nothing is left to send and nobody has answered for longer than a request may take.
+async fn end_without_the_dead(ground: Arc<Ground>, limit: Duration) {
+    let (mut answered, mut since) = (0, Instant::now());
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = ground.witness.answered();
+        if now != answered || !(ground.used_up() || interrupt::asked()) {
+            (answered, since) = (now, Instant::now());
+        } else if since.elapsed() > limit {
+            eprintln!("sellout-load: a buyer died; going on without his answer.");
+            goose::trigger_killswitch("a buyer died");
+            return;
+        }
+    }
+}
+
 async fn launch(ground: &Arc<Ground>, host: &str, buyers: u64) -> Result<GooseMetrics, GooseError> {
     let users = buyers.to_string();
     let flags = ["--host", host, "--users", &users, "--iterations", "1", "--increase-rate", "100000"];
@@ -106,8 +134,11 @@ async fn launch(ground: &Arc<Ground>, host: &str, buyers: u64) -> Result<GooseMe
         .register_transaction(step(ground, arrive).set_on_start())
         .register_transaction(step(ground, shop).set_name("shop"));
     GooseAttack::initialize_with_config(config)?
-        // Never used for orders, but without it goose builds one client per user.
-        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())?
+        // Goose's own client sends nothing here. Without this line there would be one per user, and
+        // with certificates to check it cannot be built in a container that has no roots.
+        .set_client_builder_without_cookies(
+            GooseClientBuilder::new().without_cookies().accept_invalid_certs(true),
+        )?
         .register_scenario(scenario)
         .execute()
         .await

@@ -53,11 +53,11 @@ pub struct Facts<'a> {
     pub p99_limit_ms: Option<u64>,
     /// Ctrl-C.
     pub interrupted: bool,
-    /// The service went away.
-    pub gone: bool,
+    /// Why the rest could not be run.
+    pub broken: Option<&'a str>,
 }
 
-/// The worst that happened, and it in a sentence.
+/// The worst that happened, and all that happened in a sentence, the worst first.
 pub fn decide(facts: &Facts) -> (u8, String) {
     let checks = [
         (INTERRUPTED, facts.interrupted.then(|| "interrupted; the report is unfinished".into())),
@@ -66,14 +66,18 @@ pub fn decide(facts: &Facts) -> (u8, String) {
         (INCONCLUSIVE, named(facts, "inconclusive", |row| inconclusive(facts, row))),
         (TOO_SLOW, named(facts, "too slow", |row| too_slow(facts, row))),
     ];
-    let worst = checks.into_iter().find_map(|(code, why)| why.map(|why| (code, why)));
-    let (code, why) = worst.unwrap_or((AS_DECLARED, "every strategy behaved as declared".into()));
-    (code, format!("Exit {code}: {why}."))
+    let found: Vec<(u8, String)> =
+        checks.into_iter().filter_map(|(code, why)| why.map(|why| (code, why))).collect();
+    let Some((code, _)) = found.first() else {
+        return (AS_DECLARED, "Exit 0: every strategy behaved as declared.".into());
+    };
+    let whys: Vec<&str> = found.iter().map(|(_, why)| why.as_str()).collect();
+    (*code, format!("Exit {code}: {}.", whys.join("; ")))
 }
 
 fn environment(facts: &Facts) -> Option<String> {
-    if facts.gone {
-        return Some("the service stopped answering".into());
+    if let Some(why) = facts.broken {
+        return Some(why.to_owned());
     }
     if facts.rows.iter().all(|row| row.verdict == Verdict::Skipped) {
         return Some("no strategy could be run".into());
@@ -122,7 +126,7 @@ mod tests {
             rush: true,
             p99_limit_ms: None,
             interrupted: false,
-            gone: false,
+            broken: None,
         };
         change(&mut facts);
         decide(&facts).0
@@ -146,8 +150,8 @@ mod tests {
     fn the_worst_wins() {
         let surprise = RunResult { as_declared: false, ..result("a", Verdict::Oversold) };
         let rows = [surprise, result("b", Verdict::Invalid), result("c", Verdict::Skipped)];
-        assert_eq!(code(&rows, |f| (f.interrupted, f.gone) = (true, true)), INTERRUPTED);
-        assert_eq!(code(&rows, |f| f.gone = true), ENVIRONMENT);
+        assert_eq!(code(&rows, |f| (f.interrupted, f.broken) = (true, Some("x"))), INTERRUPTED);
+        assert_eq!(code(&rows, |f| f.broken = Some("x")), ENVIRONMENT);
         assert_eq!(code(&rows, |f| f.by_name = true), ENVIRONMENT);
         assert_eq!(code(&rows, |f| f.p99_limit_ms = Some(1)), SURPRISE);
         assert_eq!(code(&rows[1..], |f| f.p99_limit_ms = Some(1)), INCONCLUSIVE);

@@ -38,10 +38,13 @@ async fn watch(mut signals: Signal) {
         }
         eprintln!("\nsellout-load: stopping; what was sold is still judged. Once more to end at once.");
         // The buyers stop by themselves. Goose must not remember the signal, or its handler would
-        // end the program with 1 on the second one, before we can say 130.
+        // end the program with 1 on the second one, before we can say 130. It hears the signal on a
+        // thread of its own, so forgetting takes a moment.
         tokio::spawn(async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            goose::reset_killswitch();
+            for _ in 0..40 {
+                goose::reset_killswitch();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         });
     }
 }

@@ -1,18 +1,12 @@
-//! One strategy: open a sale, let the buyers go, wait until it is quiet, read, judge.
-//!
-//! We judge from what a stranger can read, the ledger, and what our own buyers heard. The service's
-//! audit is then held against it, field by field: where two readers of one ledger disagree, at
-//! least one of them is wrong, and the row proves nothing.
+//! One strategy: open a sale, let the buyers go, wait until it is quiet, hand in what they heard,
+//! read, and have it judged. Whatever goes wrong on the way becomes a row that says so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sellout::audit::{self, Sums};
-use sellout::wire::{
-    Audit, Evidence, Guarantee, LedgerRow, NewSale, RunResult, SaleView, StrategyCard, Tally, Verdict,
-};
-use serde_json::Value;
+use sellout::audit;
+use sellout::wire::{NewSale, RunResult, SaleView, StrategyCard, Tally};
 use uuid::Uuid;
 
 use crate::args::Args;
@@ -23,6 +17,7 @@ use crate::history::History;
 use crate::plan::plan;
 use crate::progress::Progress;
 use crate::tally::Figures;
+use crate::verdict::{Case, Judged};
 
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 const SETTLE_STEP: Duration = Duration::from_millis(50);
@@ -49,12 +44,12 @@ pub struct Desk {
     pub tally_warned: AtomicBool,
 }
 
-/// A judged row, and whether the service went away meanwhile.
+/// A judged row, and why no other strategy can be run, if so.
 pub struct Outcome {
     /// The row.
     pub row: RunResult,
-    /// Then no other strategy can be run.
-    pub gone: bool,
+    /// In words.
+    pub broken: Option<String>,
 }
 
 impl Desk {
@@ -69,27 +64,30 @@ impl Desk {
         self.service.open_sale(&sale).await
     }
 
-    /// Attacks an open sale and judges it. `position` counts strategies from 0. The error is a sentence.
-    pub async fn run(&self, card: &StrategyCard, sale: Uuid, position: usize) -> Result<Outcome, String> {
+    /// Attacks an open sale and judges it. `position` counts strategies from 0.
+    pub async fn run(&self, card: &StrategyCard, sale: Uuid, position: usize) -> Outcome {
         let ground = Arc::new(self.ground(sale, position));
         let cpu_before = self.args.service_pid.and_then(cpu::tree_us);
         let bar = self.progress.watch(&ground, position, &card.id);
-        let attacked = attack(&ground, &self.args.host, self.args.buyers).await;
+        let attacked = attack(&ground, &self.args).await;
         bar.stop();
-        attacked?;
         let settled = self.settle(sale).await;
         let cpu_after = self.args.service_pid.and_then(cpu::tree_us);
 
         let tally = ground.witness.tally(self.args.limit());
-        let (judged, gone) = self.judge(card, sale, &tally, settled).await;
+        let (judged, broken) = match attacked {
+            Ok(()) => self.judge(card, sale, &tally, settled).await,
+            Err(why) => {
+                (self.case(card, &tally, false).unread(format!("The attack broke off: {why}.")), Some(why))
+            }
+        };
         let mut row = row(card, Some(sale), judged);
-        let figures = ground.witness.figures();
-        add_figures(&mut row, &tally, figures);
+        add_figures(&mut row, &tally, ground.witness.figures());
         row.service_cpu_us_per_attempt = cpu_before
             .zip(cpu_after)
             .filter(|_| tally.attempts > 0)
             .map(|(before, after)| (after - before) / tally.attempts as f64);
-        Ok(Outcome { row, gone })
+        Outcome { row, broken }
     }
 
     fn ground(&self, sale: Uuid, position: usize) -> Ground {
@@ -115,39 +113,42 @@ impl Desk {
         sale: Uuid,
         tally: &Tally,
         settled: Result<(), Failure>,
-    ) -> (Judged, bool) {
-        let taken = match settled {
+    ) -> (Judged, Option<String>) {
+        let handed_in = match settled {
             Ok(()) => self.hand_in(sale, tally).await,
             Err(failure) => Err(failure),
         };
-        let gone = |failure: &Failure| matches!(failure, Failure::Unreachable(_));
-        let taken = match taken {
-            Ok(taken) => taken,
+        match handed_in {
+            Ok(taken) => self.read(sale, &self.case(card, tally, taken)).await,
             Err(failure) => {
-                return (Judged::unread(self.opening, "sale", &failure), gone(&failure));
+                (self.case(card, tally, false).unread(unreadable("sale", &failure)), gone(&failure))
             }
-        };
-        let mut last = None;
-        for _ in 0..READ_TIMES {
-            let read = (self.service.ledger(sale).await, self.service.audit(sale).await);
-            let (ledger, audit) = match read {
-                (Ok(ledger), Ok(audit)) => (ledger, audit),
-                (Err(failure), _) => {
-                    return (Judged::unread(self.opening, "ledger", &failure), gone(&failure));
-                }
-                (_, Err(failure)) => {
-                    return (Judged::unread(self.opening, "audit", &failure), gone(&failure));
+        }
+    }
+
+    async fn read(&self, sale: Uuid, case: &Case<'_>) -> (Judged, Option<String>) {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let ledger = match self.service.ledger(sale).await {
+                Ok(ledger) => ledger,
+                Err(failure) => {
+                    return (case.unread(unreadable("ledger", &failure)), gone(&failure));
                 }
             };
-            let case = Case { card, opening: self.opening, limit: self.args.limit(), tally, taken };
-            let judged = case.judge(&ledger, &audit);
-            if !judged.disputed {
-                return (judged, false);
+            let judged = match self.service.audit(sale).await {
+                Ok(audit) => case.judge(&ledger, &audit),
+                Err(failure) => return (case.judge_alone(&ledger, &failure), gone(&failure)),
+            };
+            if !judged.disputed || tried == READ_TIMES {
+                return (judged, None);
             }
-            last = Some(judged);
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        (last.unwrap_or_else(|| Judged::skipped(self.opening, String::new())), false)
+    }
+
+    fn case<'a>(&self, card: &StrategyCard, tally: &'a Tally, taken: bool) -> Case<'a> {
+        Case { declared: card.guarantee, opening: self.opening, limit: self.args.limit(), tally, taken }
     }
 
     /// Gives the service what the buyers heard. `false`: it takes none (lab mode is off).
@@ -167,75 +168,13 @@ impl Desk {
     }
 }
 
-/// What one sale is judged by, besides its ledger.
-struct Case<'a> {
-    card: &'a StrategyCard,
-    opening: i64,
-    limit: Option<i64>,
-    tally: &'a Tally,
-    /// Does the service know the tally?
-    taken: bool,
+/// Is nobody there any more? Then in words.
+pub fn gone(failure: &Failure) -> Option<String> {
+    matches!(failure, Failure::Unreachable(_)).then(|| "the service stopped answering".into())
 }
 
-/// A judgement.
-pub struct Judged {
-    verdict: Verdict,
-    reason: String,
-    evidence: Evidence,
-    disputed: bool,
-}
-
-impl Case<'_> {
-    fn judge(&self, ledger: &[LedgerRow], audit: &Audit) -> Judged {
-        let mut sums = audit::from_history(self.opening, self.limit, ledger, self.tally);
-        // Movements are the service's own books: only it sees whether they balance.
-        sums.unbalanced = audit.evidence.unbalanced;
-        let ours = audit::weigh(sums.clone(), audit.evidence.left, audit.evidence.in_flight);
-        let comparable = if self.taken {
-            ours.clone()
-        } else {
-            audit::weigh(Sums { told: None, ..sums }, audit.evidence.left, audit.evidence.in_flight)
-        };
-        let (verdict, reason) = audit::judge(self.card.guarantee, &ours);
-        let disputed = differences(&comparable, &audit.evidence);
-        if disputed.is_empty() || self.card.guarantee == Guarantee::Control {
-            return Judged { verdict, reason, evidence: ours, disputed: false };
-        }
-        let reason = format!("The two readers of the ledger disagree: {}.", disputed.join(", "));
-        Judged { verdict: Verdict::Invalid, reason, evidence: ours, disputed: true }
-    }
-}
-
-impl Judged {
-    /// A strategy that was not run.
-    pub fn skipped(opening: i64, reason: String) -> Self {
-        let evidence = Evidence { opened: opening, ..Evidence::default() };
-        Judged { verdict: Verdict::Skipped, reason, evidence, disputed: false }
-    }
-
-    /// A strategy that was run and cannot be judged.
-    fn unread(opening: i64, what: &str, failure: &Failure) -> Self {
-        let reason = format!("The {what} could not be read after the run ({failure}).");
-        Judged { verdict: Verdict::Invalid, ..Judged::skipped(opening, reason) }
-    }
-}
-
-/// Field by field, whatever fields there are.
-fn differences(ours: &Evidence, theirs: &Evidence) -> Vec<String> {
-    let (Ok(Value::Object(ours)), Ok(Value::Object(theirs))) =
-        (serde_json::to_value(ours), serde_json::to_value(theirs))
-    else {
-        return vec!["the evidence has no fields".into()];
-    };
-    ours.iter()
-        .filter(|(name, value)| theirs.get(*name) != Some(*value))
-        .map(|(name, value)| {
-            format!(
-                "{name} is {value} by our count and {} by the service's",
-                theirs.get(name).unwrap_or(&Value::Null)
-            )
-        })
-        .collect()
+fn unreadable(what: &str, failure: &Failure) -> String {
+    format!("The {what} could not be read after the run ({failure}).")
 }
 
 /// The row of a judged or skipped strategy; figures are added where there are some.

@@ -1,4 +1,5 @@
-//! Open files: every buyer needs a connection, and a shell often allows only 1024 of them.
+//! Open files: every buyer needs a connection (or two: one that was begun
+//! while another fell free is kept), and a shell often allows only 1024 of them.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -8,7 +9,7 @@ const OTHERS: u64 = 64;
 /// Raises our own limit as far as we may. The error is a sentence.
 pub fn room_for(buyers: u64) -> Result<(), String> {
     let limit = getrlimit(Resource::Nofile);
-    let needed = buyers + OTHERS;
+    let needed = 2 * buyers + OTHERS;
     if limit.current.is_none_or(|n| n >= needed) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! `sellout-load`: the second witness. It fires buyers at a running sellout, writes down what each
 //! of them was told, reads the ledger like any stranger could, and judges without asking the service.
 //!
-//! Road of a run: [`args`] → [`run`] → per strategy [`judge_run`] (→ [`attack`] → [`tally`]) →
+//! Road of a run: [`args`] → [`run`] → per strategy [`judge_run`] (→ [`attack`] → [`tally`] → [`verdict`]) →
 //! [`report`] and [`exit`]. [`plan`] and [`scenarios`] decide beforehand who sends what; [`client`]
 //! and [`answer`] are the only rooms that know HTTP; nothing here knows how a strategy works.
 
@@ -25,6 +25,7 @@ mod run;
 mod scenarios;
 mod stdout;
 mod tally;
+mod verdict;
 
 use std::process::ExitCode;
 

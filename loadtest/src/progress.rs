@@ -9,6 +9,7 @@ use sellout::wire::RunResult;
 use tokio::task::JoinHandle;
 
 use crate::attack::Ground;
+use crate::report::sold;
 
 const STEP: Duration = Duration::from_millis(200);
 const WIDTH: usize = 20;
@@ -64,10 +65,9 @@ impl Progress {
         let label = self.label(position, &row.strategy);
         let told = match row.sale_id {
             None => row.reason.clone(),
-            Some(_) => format!(
-                "{} attempts  sold {}/{}  {:.1} s",
-                row.attempts, row.evidence.sold, row.evidence.opened, row.seconds
-            ),
+            Some(_) => {
+                format!("{} attempts  sold {}  {:.1} s", row.attempts, sold(&row.evidence), row.seconds)
+            }
         };
         let _ = writeln!(stderr(), "{start}{label}  {:<13}  {told}", row.verdict.word());
     }

@@ -1,6 +1,8 @@
 //! The verdict table, for people at a terminal. A verdict is a word; the mark beside it is for the eye.
 
-use sellout::wire::{Latency, Run, RunResult, Verdict};
+use sellout::wire::{Evidence, Latency, Run, RunResult, Verdict};
+
+use crate::verdict::ledger_was_read;
 
 /// Said under every table, wherever it goes.
 pub const CAVEAT: &str = "HELD means 0 oversold in this run; it is evidence, not proof.";
@@ -62,20 +64,32 @@ pub fn cells(row: &RunResult, marks: Marks) -> Vec<String> {
     let ms = |pick: fn(&Latency) -> u64| {
         row.latency_us.get("sold").map_or("-".into(), |l| format!("{:.1}", pick(l) as f64 / 1000.0))
     };
+    // A control keeps no ledger on purpose: what it "lost" is no finding.
+    let judged = row.verdict != Verdict::Control;
+    let read = ledger_was_read(e);
     vec![
         row.strategy.clone(),
         verdict,
-        if e.oversold > 0 { format!("+{}", e.oversold) } else { "0".into() },
-        format!("{}/{}", e.sold, e.opened),
+        if read { oversold(e.oversold) } else { "-".into() },
+        sold(e),
         known(e.told_yes),
         known(e.left),
-        known(e.lost),
-        e.stranded.to_string(),
+        known(e.lost.filter(|_| judged)),
+        known((judged && read).then_some(e.stranded)),
         ms(|l| l.p50),
         ms(|l| l.p99),
         format!("{:.0}", row.accepted_per_s),
         note(row).into(),
     ]
+}
+
+/// Sold of stock; a ledger that was not read is no zero.
+pub fn sold(e: &Evidence) -> String {
+    if ledger_was_read(e) { format!("{}/{}", e.sold, e.opened) } else { format!("-/{}", e.opened) }
+}
+
+fn oversold(units: i64) -> String {
+    if units > 0 { format!("+{units}") } else { "0".into() }
 }
 
 fn known(n: Option<i64>) -> String {
@@ -101,10 +115,11 @@ pub fn table(run: &Run, repeat: &str, ending: &str, marks: Marks) -> String {
     let head: Vec<String> = COLUMNS.iter().map(|c| (*c).to_owned()).collect();
     let rows: Vec<Vec<String>> = run.results.iter().map(|row| cells(row, marks)).collect();
     let mut text = aligned(&head, &rows);
-    for (strategy, reason) in reasons(run) {
-        text.push_str(&format!(" {strategy}: {reason}\n"));
+    let said: String = reasons(run).map(|(strategy, reason)| format!(" {strategy}: {reason}\n")).collect();
+    if !said.is_empty() {
+        text.push_str(&format!("{said}\n"));
     }
-    text.push_str(&format!("\n {CAVEAT}\n Repeat: {repeat}\n {ending}\n"));
+    text.push_str(&format!(" {CAVEAT}\n Repeat: {repeat}\n {ending}\n"));
     text
 }
 
@@ -134,7 +149,9 @@ fn aligned(head: &[String], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 pub mod samples {
     //! Rows for tests.
-    use sellout::wire::{Evidence, Guarantee, Latency, RoundTrips, RunResult, StrategyCard, Verdict};
+    use sellout::wire::{
+        Clients, Evidence, Guarantee, Latency, RoundTrips, RunResult, StrategyCard, Verdict,
+    };
 
     /// A strategy's card.
     pub fn card(id: &str, oversells_in: Option<&str>) -> StrategyCard {
@@ -158,9 +175,15 @@ pub mod samples {
 
     /// A row that sold 100 of 100 with a p99 of 21 ms.
     pub fn result(id: &str, verdict: Verdict) -> RunResult {
-        let judged = crate::judge_run::Judged::skipped(100, "because".into());
+        let judged = crate::verdict::Judged::skipped(100, "because".into());
         let sold = Latency { count: 100, p50: 4_100, p90: 9_000, p99: 21_000, max: 30_000 };
-        let evidence = Evidence { opened: 100, sold: 100, told_yes: Some(100), ..Evidence::default() };
+        let evidence = Evidence {
+            opened: 100,
+            sold: 100,
+            told_yes: Some(100),
+            clients: Some(Clients::default()),
+            ..Evidence::default()
+        };
         RunResult {
             verdict,
             as_declared: true,

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
-use sellout::wire::{Current, Environment, Parameters, Run, RunResult, SCHEMA_VERSION, StrategyCard};
+use sellout::wire::{Current, Environment, Parameters, Run, SCHEMA_VERSION, StrategyCard};
 
 use crate::args::Args;
 use crate::choose::{Choice, choose};
@@ -15,10 +15,11 @@ use crate::client::{Failure, Service};
 use crate::deliver::{deliver, deliver_html, write};
 use crate::exit::{Facts, Stop, decide};
 use crate::history::History;
-use crate::judge_run::{Desk, Judged, row};
+use crate::judge_run::{Desk, Outcome, gone, row};
 use crate::plan::random_seed;
 use crate::progress::Progress;
 use crate::scenarios::Scenario;
+use crate::verdict::Judged;
 use crate::{interrupt, limits, stdout};
 
 /// The record of a run and everybody who is shown it.
@@ -35,11 +36,11 @@ pub async fn run(args: Args) -> Result<u8, Stop> {
     limits::room_for(args.buyers).map_err(Stop::environment)?;
     let service = Service::new(&args.host, args.token.clone(), Duration::from_millis(args.timeout_ms))
         .map_err(|e| Stop::environment(format!("no HTTP client: {e}")))?;
-    let (cards, environment) = look_around(&service).await.map_err(|failure| unreachable(&args, &failure))?;
+    let (cards, environment) = look_around(&service).await.map_err(|failure| unusable(&args, &failure))?;
     let Choice { cards, by_name } = choose(&args.strategies, cards).map_err(Stop::usage)?;
 
     let (desk, mut book) = prepare(&args, service, &cards, environment)?;
-    let gone = run_all(&desk, &mut book, &cards).await?;
+    let broken = run_all(&desk, &mut book, &cards).await;
     let interrupted = interrupt::asked();
     let (code, ending) = decide(&Facts {
         rows: &book.run.results,
@@ -48,9 +49,9 @@ pub async fn run(args: Args) -> Result<u8, Stop> {
         rush: args.scenario == Scenario::Rush,
         p99_limit_ms: args.fail_slower_than_p99_ms,
         interrupted,
-        gone,
+        broken: broken.as_deref(),
     });
-    book.close(code, !interrupted && !gone).await;
+    book.close(code, !interrupted && broken.is_none()).await;
     deliver_html(&args, &book.run, &book.service).await;
     deliver(&args, &book.run, &ending, stdout);
     Ok(code)
@@ -61,8 +62,9 @@ async fn look_around(service: &Service) -> Result<(Vec<StrategyCard>, Environmen
     Ok((service.strategies().await?, service.environment().await?))
 }
 
-fn unreachable(args: &Args, failure: &Failure) -> Stop {
-    Stop::environment(format!("the service at {} cannot be used ({failure}); is it running?", args.host))
+fn unusable(args: &Args, failure: &Failure) -> Stop {
+    let hint = if gone(failure).is_some() { "; is it running?" } else { "" };
+    Stop::environment(format!("the service at {} cannot be used ({failure}){hint}", args.host))
 }
 
 fn prepare(
@@ -132,47 +134,43 @@ fn open_history(args: &Args, run_id: &str) -> Result<History, Stop> {
         .map_err(|e| Stop::environment(format!("no history in {}: {e}", dir.display())))
 }
 
-/// One strategy after another. `true`: the service went away.
-async fn run_all(desk: &Desk, book: &mut Book, cards: &[StrategyCard]) -> Result<bool, Stop> {
+/// One strategy after another. Returns why the rest could not be run, if so.
+async fn run_all(desk: &Desk, book: &mut Book, cards: &[StrategyCard]) -> Option<String> {
     book.show().await;
     for (position, card) in cards.iter().enumerate() {
         if interrupt::asked() {
             break;
         }
-        let (result, gone) = run_one(desk, book, card, position).await?;
-        desk.progress.finished(position, &result);
+        let Outcome { row, broken } = run_one(desk, book, card, position).await;
+        desk.progress.finished(position, &row);
         book.run.current = None;
-        book.run.results.push(result);
+        book.run.results.push(row);
         book.show().await;
-        if gone {
-            return Ok(true);
+        if broken.is_some() {
+            return broken;
         }
     }
-    Ok(false)
+    None
 }
 
-async fn run_one(
-    desk: &Desk,
-    book: &mut Book,
-    card: &StrategyCard,
-    position: usize,
-) -> Result<(RunResult, bool), Stop> {
-    let skipped = |reason: String| row(card, None, Judged::skipped(desk.opening, reason));
+async fn run_one(desk: &Desk, book: &mut Book, card: &StrategyCard, position: usize) -> Outcome {
+    let skipped = |reason: String, broken| Outcome {
+        row: row(card, None, Judged::skipped(desk.opening, reason)),
+        broken,
+    };
     if !card.available {
-        let reason = card.unavailable_reason.clone().unwrap_or_else(|| "The service says no more.".into());
-        return Ok((skipped(reason), false));
+        let reason = card.unavailable_reason.clone();
+        return skipped(reason.unwrap_or_else(|| "The service does not say why.".into()), None);
     }
     let sale = match desk.open(card).await {
         Ok(sale) => sale,
         Err(failure) => {
-            let gone = matches!(failure, Failure::Unreachable(_));
-            return Ok((skipped(format!("Its sale could not be opened ({failure}).")), gone));
+            return skipped(format!("Its sale could not be opened ({failure})."), gone(&failure));
         }
     };
     book.run.current = Some(Current { strategy: card.id.clone(), sale_id: sale.id });
     book.show().await;
-    let outcome = desk.run(card, sale.id, position).await.map_err(Stop::environment)?;
-    Ok((outcome.row, outcome.gone))
+    desk.run(card, sale.id, position).await
 }
 
 impl Book {

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod healthcheck;
 mod serve;
+mod services;
 mod strategies;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Command {
     Audit(audit::Audit),
     /// Check servers and settings, and say how to put them right.
     Doctor(doctor::Doctor),
+    /// Start private PostgreSQL and Redis, for a command or until Ctrl-C.
+    Services(services::PrivateServers),
     /// Ask a running service whether it is ready (for container health checks).
     Healthcheck(healthcheck::Healthcheck),
     /// Print the OpenAPI description of the HTTP API.
@@ -50,6 +53,7 @@ pub fn run() -> std::process::ExitCode {
         Command::Strategies(strategies) => strategies.run(),
         Command::Audit(audit) => audit.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Services(services) => services.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Openapi => say(&crate::http::document()).map(|()| 0),
     };

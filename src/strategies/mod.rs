@@ -114,8 +114,9 @@ pub struct Spec {
     pub oversells_in: Option<&'static str>,
     /// What breaks it, in one line for a table.
     pub fails_when: &'static str,
-    /// Trips of one order, warm and uncontended, every server counted; sold out includes the question
-    /// to the ledger whether this key was sold before.
+    /// Trips that one order waits for, warm and uncontended, every server counted; sold out includes the
+    /// question to the ledger whether this key was sold before. (The pool's check of a connection that
+    /// comes back is one more, and nobody waits for it.)
     pub round_trips: RoundTrips,
     /// Does its own *sold out* already account for the key? Then the ledger is not asked.
     pub remembers_keys: bool,

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sellout::services::{Services, Wanted};
 
 const BOTH: Wanted = Wanted { postgres: true, redis: true };
-const ONLY_REDIS: Wanted = Wanted { postgres: false, redis: true };
+const REDIS: [&str; 2] = ["--only", "redis"];
 
 #[test]
 fn two_sets_run_side_by_side_and_leave_nothing_behind() -> Result<()> {
@@ -52,8 +52,8 @@ fn what_a_number_stands_on_is_said_beside_it() -> Result<()> {
 fn the_servers_end_when_we_are_killed_or_interrupted() -> Result<()> {
     for signal in [Signal::KILL, Signal::INT] {
         let place = public_tempdir()?;
-        let (mut parent, told) = start_in_child(place.path(), &[("PARTS", "both")])?;
-        let pids: Vec<u32> = told.iter().filter_map(|line| line.parse().ok()).collect();
+        let (mut parent, told) = start_in_child(place.path(), &[], &[])?;
+        let pids = pids_told(&told);
         assert_eq!(pids.len(), 2, "{told:?}");
         assert!(pids.iter().all(|&pid| alive(pid)));
         kill_process(Pid::from_child(&parent), signal)?;
@@ -79,10 +79,10 @@ fn what_a_killed_run_left_is_removed_and_nothing_else() -> Result<()> {
     let link = in_place(&format!("sellout-{}-link", gone.id()));
     std::os::unix::fs::symlink(&other, &link)?;
 
-    let (mut parent, told) = start_in_child(place.path(), &[("PARTS", "redis")])?;
+    let (mut parent, told) = start_in_child(place.path(), &REDIS, &[])?;
     parent.kill()?;
     parent.wait()?;
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(pids_told(&told).len(), 1, "{told:?}");
     assert!(!stale.exists(), "the directory of a dead run is still there");
     assert!(living.exists(), "removed the directory of a living process");
     assert!(other.join("file").exists() && link.is_symlink());
@@ -95,70 +95,51 @@ fn a_missing_redis_is_said_and_a_wrong_path_is_an_error() -> Result<()> {
     let empty = place.path().join("empty");
     fs::create_dir(&empty)?;
     let path = empty.to_str().context("temporary path")?;
-    let missing = [("PARTS", "redis"), ("PATH", path)];
-    let (mut parent, told) = start_in_child(place.path(), &missing)?;
+    let (mut parent, told) = start_in_child(place.path(), &REDIS, &[("PATH", path)])?;
     parent.kill()?;
     parent.wait()?;
     assert!(told.concat().contains("apt-get install"), "{told:?}");
 
-    let wrong = [("PARTS", "redis"), ("SELLOUT_REDIS_SERVER", "/no/such/program")];
-    let (mut parent, told) = start_in_child(place.path(), &wrong)?;
+    let wrong = [("SELLOUT_REDIS_SERVER", "/no/such/program")];
+    let (mut parent, told) = start_in_child(place.path(), &REDIS, &wrong)?;
     parent.wait()?;
     assert!(told.concat().contains("/no/such/program"), "{told:?}");
     Ok(())
 }
 
-/// Not a test: the process that the tests above start in order to kill it.
-#[test]
-#[ignore = "does nothing unless one of its neighbours starts it"]
-fn parent_to_be_killed() -> Result<()> {
-    let wanted = match std::env::var("PARTS").as_deref() {
-        Ok("both") => BOTH,
-        Ok(_) => ONLY_REDIS,
-        Err(_) => return Ok(()),
-    };
-    let services = match Services::start(wanted) {
-        Ok(services) => services,
-        Err(error) => {
-            tell(&format!("error: {error:#}"))?;
-            return tell("end");
-        }
-    };
-    for pid in [services.postgres_pid(), services.redis_pid()] {
-        pid.map_or(Ok(()), |pid| tell(&pid.to_string()))?;
-    }
-    services.redis_missing().map_or(Ok(()), tell)?;
-    tell("end")?;
-    thread::sleep(Duration::from_secs(60));
-    Ok(())
-}
-
-/// Past the capture of the test harness.
-fn tell(line: &str) -> Result<()> {
-    writeln!(std::io::stderr(), "told: {line}")?;
-    Ok(())
-}
-
-/// Runs `parent_to_be_killed` in a process of its own and returns what it told.
-fn start_in_child(place: &Path, variables: &[(&str, &str)]) -> Result<(Child, Vec<String>)> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--exact", "services::parent_to_be_killed", "--ignored", "--nocapture"])
+/// Runs `sellout services` in a process of its own and returns what it printed until it was ready, or why
+/// it is not.
+fn start_in_child(
+    place: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<(Child, Vec<String>)> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sellout"))
+        .arg("services")
+        .args(arguments)
         .env("TMPDIR", place)
         .env_remove("SELLOUT_REDIS_SERVER")
         .envs(variables.iter().copied())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
     let mut told = Vec::new();
-    let stderr = child.stderr.take().context("no stderr")?;
-    for line in BufReader::new(stderr).lines() {
-        match line?.strip_prefix("told: ") {
-            Some("end") => return Ok((child, told)),
-            Some(text) => told.push(text.to_owned()),
-            None => {}
+    for line in BufReader::new(child.stdout.take().context("no stdout")?).lines() {
+        let line = line?;
+        if line.starts_with("# ready") {
+            return Ok((child, told));
         }
+        told.push(line);
     }
-    bail!("the child process ended without a word, after {told:?}")
+    let mut why = String::new();
+    child.stderr.take().context("no stderr")?.read_to_string(&mut why)?;
+    told.push(why);
+    Ok((child, told))
+}
+
+/// The pids that `sellout services` names.
+fn pids_told(told: &[String]) -> Vec<u32> {
+    told.iter().filter_map(|line| line.strip_prefix("# pid of ")?.split(": ").nth(1)?.parse().ok()).collect()
 }
 
 /// A temporary directory that the servers' user can pass when the tests run as root.

@@ -1,0 +1,249 @@
+//! What the tests share: real servers, a database of their own, the service with the API's verbs, a relay.
+//!
+//! `DATABASE_URL` and `REDIS_URL` name servers to use (`./run test` sets them); without them the tests
+//! start private ones, so that a plain `cargo test` works too.
+
+#![expect(dead_code, reason = "each test program uses its own part of this")]
+
+pub mod process;
+pub mod relay;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use clap::Parser;
+use reqwest::{Client, StatusCode};
+use sellout::app::Running;
+use sellout::config::Config;
+use sellout::services::{Services, Wanted};
+use sellout::wire::Audit;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// No wait in a test is longer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Real servers: their addresses.
+pub struct Servers {
+    pub database_url: String,
+    pub redis_url: String,
+}
+
+/// The servers of this test program. Private ones end with the process: the kernel sees to that.
+pub fn servers() -> &'static Servers {
+    static PRIVATE: OnceLock<Services> = OnceLock::new();
+    static SERVERS: OnceLock<Servers> = OnceLock::new();
+    SERVERS.get_or_init(|| {
+        let set = |name| std::env::var(name).ok();
+        if let (Some(database_url), Some(redis_url)) = (set("DATABASE_URL"), set("REDIS_URL")) {
+            return Servers { database_url, redis_url };
+        }
+        let private = PRIVATE.get_or_init(|| {
+            Services::start(Wanted { postgres: true, redis: true }).expect("private servers for the tests")
+        });
+        Servers {
+            database_url: private.database_url().expect("PostgreSQL").to_owned(),
+            redis_url: private
+                .redis_url()
+                .expect("the tests need redis-server: apt-get install redis-server")
+                .to_owned(),
+        }
+    })
+}
+
+/// A fresh database on the server of the tests.
+pub async fn fresh_database() -> String {
+    let server = &servers().database_url;
+    let name = format!("sellout_test_{}", Uuid::now_v7().simple());
+    let mut admin = PgConnection::connect(server).await.expect("the tests' PostgreSQL");
+    let create = AssertSqlSafe(format!("create database {name}"));
+    sqlx::query(create).execute(&mut admin).await.expect("create database");
+    with_path(server, &name)
+}
+
+/// The same server, another database.
+fn with_path(url: &str, database: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(b, q)| (b, Some(q)));
+    let host = base.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    query.map_or_else(|| format!("{host}/{database}"), |q| format!("{host}/{database}?{q}"))
+}
+
+/// The same URL, another loopback port: for a relay in between.
+pub fn with_port(url: &str, port: u16) -> String {
+    let (before, after) = url.rsplit_once(':').expect("a URL with a port");
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}:{port}{rest}")
+}
+
+/// The port of a URL.
+pub fn port_of(url: &str) -> u16 {
+    let (_, after) = url.rsplit_once(':').expect("a URL with a port");
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a port")
+}
+
+/// Polls until `ready` says so; panics with `what` after the limit.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ready: impl FnMut() -> F) {
+    let until = tokio::time::Instant::now() + LIMIT;
+    while !ready().await {
+        assert!(tokio::time::Instant::now() < until, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[derive(Parser)]
+struct Settings {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// Settings as a command line would give them.
+pub fn config(database_url: &str, redis_url: Option<&str>, more: &[&str]) -> Config {
+    let mut line = vec!["test", "--bind", "127.0.0.1:0", "--database-url", database_url];
+    if let Some(url) = redis_url {
+        line.extend(["--redis-url", url]);
+    }
+    line.extend(more);
+    let mut config = Settings::parse_from(line).config;
+    if redis_url.is_none() {
+        config.redis_url = None;
+    }
+    config
+}
+
+/// The service, in this process, behind the same door as `main`.
+pub struct TestApp {
+    pub api: Api,
+    pub database_url: String,
+    running: Running,
+    _runs: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// A lab service with a database of its own.
+    pub async fn start() -> TestApp {
+        TestApp::on(&fresh_database().await, &["--lab"]).await
+    }
+
+    /// A service on a database that is there, with these settings.
+    pub async fn on(database_url: &str, more: &[&str]) -> TestApp {
+        TestApp::between(database_url, Some(&servers().redis_url), more).await
+    }
+
+    /// A service on these servers.
+    pub async fn between(database_url: &str, redis_url: Option<&str>, more: &[&str]) -> TestApp {
+        let runs = tempfile::tempdir().expect("temporary directory");
+        let folder = runs.path().to_str().expect("temporary path").to_owned();
+        let mut line = vec!["--runs-dir", &folder];
+        line.extend(more);
+        let running =
+            Running::start(config(database_url, redis_url, &line)).await.expect("the service starts");
+        let api = Api::at(format!("http://{}", running.address));
+        TestApp { api, database_url: database_url.to_owned(), running, _runs: runs }
+    }
+
+    /// Drains and ends.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+
+    /// A connection beside the service, for what only a test may look at.
+    pub async fn sql(&self) -> PgPool {
+        PgPool::connect(&self.database_url).await.expect("the tests' PostgreSQL")
+    }
+}
+
+/// An answer: status, headers, and the body as JSON where it is.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The last part of a problem's `type`.
+    pub fn problem(&self) -> &str {
+        let kind = self.body["type"].as_str().unwrap_or("");
+        kind.strip_prefix("/problems/").unwrap_or("")
+    }
+
+    pub fn is_sold(&self) -> bool {
+        self.status == StatusCode::CREATED
+    }
+}
+
+/// The API's verbs.
+#[derive(Clone)]
+pub struct Api {
+    pub url: String,
+    pub client: Client,
+}
+
+impl Api {
+    pub fn at(url: String) -> Api {
+        let client = Client::builder().timeout(LIMIT).build().expect("HTTP client");
+        Api { url, client }
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a whole answer");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, headers, text, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.client.get(format!("{}{path}", self.url))).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.client.post(format!("{}{path}", self.url)).json(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.client.put(format!("{}{path}", self.url)).json(body)).await
+    }
+
+    pub async fn open_sale(&self, strategy: &str, units: i64) -> Uuid {
+        self.open_limited(strategy, units, None).await
+    }
+
+    pub async fn open_limited(&self, strategy: &str, units: i64, limit: Option<i64>) -> Uuid {
+        let mut body = json!({"name": "a test", "units": units, "strategy": strategy});
+        if let Some(limit) = limit {
+            body["per_buyer_limit"] = limit.into();
+        }
+        let answer = self.post("/v1/sales", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        answer.body["id"].as_str().and_then(|id| id.parse().ok()).expect("a sale id")
+    }
+
+    pub async fn order(&self, sale: Uuid, key: &str, buyer: &str, quantity: i64) -> Answer {
+        let url = format!("{}/v1/sales/{sale}/orders", self.url);
+        let body = json!({"buyer_id": buyer, "quantity": quantity});
+        self.send(self.client.post(url).header("Idempotency-Key", key).json(&body)).await
+    }
+
+    /// One unit, a new key, a new buyer.
+    pub async fn buy(&self, sale: Uuid) -> Answer {
+        let name = Uuid::now_v7().to_string();
+        self.order(sale, &name, &name, 1).await
+    }
+
+    pub async fn audit(&self, sale: Uuid) -> Audit {
+        let answer = self.get(&format!("/v1/sales/{sale}/audit")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        serde_json::from_str(&answer.text).expect("an audit")
+    }
+
+    /// `attempts` buyers of one unit each, `at_once` of them at a time; every service gets its share.
+    pub async fn rush(apis: &[&Api], sale: Uuid, attempts: usize, at_once: usize) -> Vec<Answer> {
+        use futures_util::StreamExt;
+        let buyers = (0..attempts).map(|i| apis[i % apis.len()].buy(sale));
+        futures_util::stream::iter(buyers).buffer_unordered(at_once).collect().await
+    }
+}

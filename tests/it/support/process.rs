@@ -1,0 +1,49 @@
+//! The service as a process of its own, to be killed and started again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use super::{Api, servers};
+
+pub struct Process {
+    pub api: Api,
+    child: Child,
+    _runs: tempfile::TempDir,
+}
+
+impl Process {
+    /// `sellout serve --lab` on this database.
+    pub fn start(database_url: &str) -> Process {
+        let runs = tempfile::tempdir().expect("temporary directory");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sellout"))
+            .args(["serve", "--lab", "--bind", "127.0.0.1:0", "--runs-dir"])
+            .arg(runs.path())
+            .env("DATABASE_URL", database_url)
+            .env("REDIS_URL", &servers().redis_url)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sellout serve");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its stdout");
+        BufReader::new(stdout).read_line(&mut line).expect("its address");
+        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("it said {line:?}"));
+        Process { api: Api::at(url.to_owned()), child, _runs: runs }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("reap");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

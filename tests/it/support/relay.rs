@@ -1,0 +1,126 @@
+//! A TCP relay between a service and its server. It knows no protocol; it sees turns: a turn begins when
+//! the client speaks after the server did. Three uses:
+//!
+//! - *count*: declared round trips against real ones;
+//! - *hold*: one turn is kept back until somebody says go (both buyers have read, now both write);
+//! - *cut*: a turn is delivered and its answer thrown away with the wire: did it happen?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+const NEVER: u64 = u64::MAX;
+/// A bare Sync: sqlx's pool checks each connection that it takes back. It happens beside the order, no buyer
+/// waits for it, and so it is no turn. (PostgreSQL, message formats: 'S', length 4.)
+const POOL_CHECK: &[u8] = b"S\0\0\0\x04";
+
+pub struct Relay {
+    pub port: u16,
+    state: Arc<State>,
+}
+
+struct State {
+    turns: AtomicU64,
+    hold_at: AtomicU64,
+    cut_at: AtomicU64,
+    holding: AtomicBool,
+    go: Notify,
+}
+
+impl Relay {
+    /// In front of the server at this loopback port.
+    pub async fn to(server: u16) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let state = Arc::new(State {
+            turns: AtomicU64::new(0),
+            hold_at: AtomicU64::new(NEVER),
+            cut_at: AtomicU64::new(NEVER),
+            holding: AtomicBool::new(false),
+            go: Notify::new(),
+        });
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await {
+                    let _ = client.set_nodelay(true);
+                    let _ = server.set_nodelay(true);
+                    tokio::spawn(talk(Arc::clone(&shared), client, server));
+                }
+            }
+        });
+        Relay { port, state }
+    }
+
+    /// Turns so far.
+    pub fn turns(&self) -> u64 {
+        self.state.turns.load(SeqCst)
+    }
+
+    /// Keeps the `nth` turn from now back (1 is the next).
+    pub fn hold(&self, nth: u64) {
+        self.state.hold_at.store(self.turns() + nth, SeqCst);
+    }
+
+    /// Is a turn being kept back?
+    pub fn is_holding(&self) -> bool {
+        self.state.holding.load(SeqCst)
+    }
+
+    /// Lets it go, and whatever comes after it.
+    pub fn release(&self) {
+        self.state.hold_at.store(NEVER, SeqCst);
+        self.state.go.notify_one();
+    }
+
+    /// Delivers the `nth` turn from now and cuts the wire before its answer.
+    pub fn cut(&self, nth: u64) {
+        self.state.cut_at.store(self.turns() + nth, SeqCst);
+    }
+}
+
+async fn talk(state: Arc<State>, client: TcpStream, server: TcpStream) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let server_spoke = Arc::new(AtomicBool::new(true));
+    let (spoke, cut) = (Arc::clone(&server_spoke), Arc::new(AtomicBool::new(false)));
+    let (counts, cutting) = (Arc::clone(&state), Arc::clone(&cut));
+    let ask = async move {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+            if &bytes[..n] != POOL_CHECK && server_spoke.swap(false, SeqCst) {
+                let turn = counts.turns.fetch_add(1, SeqCst) + 1;
+                if turn == counts.hold_at.load(SeqCst) {
+                    counts.holding.store(true, SeqCst);
+                    counts.go.notified().await;
+                    counts.holding.store(false, SeqCst);
+                }
+                if turn == counts.cut_at.load(SeqCst) {
+                    counts.cut_at.store(NEVER, SeqCst);
+                    cutting.store(true, SeqCst);
+                }
+            }
+            if to_server.write_all(&bytes[..n]).await.is_err() {
+                break;
+            }
+        }
+    };
+    let answer = async move {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = from_server.read(&mut bytes).await {
+            spoke.store(true, SeqCst);
+            // The server has done the work; nobody will hear of it.
+            if cut.load(SeqCst) || to_client.write_all(&bytes[..n]).await.is_err() {
+                break;
+            }
+        }
+    };
+    // Whichever ends first takes the other with it: both sockets close.
+    tokio::select! {
+        () = ask => {}
+        () = answer => {}
+    }
+}
