@@ -4,7 +4,7 @@
 -- error and hide it, and it could never see a lost update, after which the counter looks healthy.
 
 create table stock (
-    -- No foreign key: the counter is written first and the sale row last, so that a sale that exists can sell.
+    -- No foreign key: the counter is written first and the sale row last; a sale that exists can sell.
     sale_id    uuid   primary key,
     units_left bigint not null,
     version    bigint not null default 0

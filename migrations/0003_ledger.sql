@@ -10,7 +10,8 @@ create table orders (
     sale_id     uuid        not null references sales (id),
     buyer_id    text        not null,
     quantity    bigint      not null check (quantity > 0),
-    state       text        not null check (state in ('held', 'confirmed', 'released', 'expired', 'cancelled')),
+    state       text        not null
+        check (state in ('held', 'confirmed', 'released', 'expired', 'cancelled')),
     -- SHA-256 of what was asked for: the same key with another body is refused, not replayed.
     fingerprint bytea       not null,
     retry_safe  boolean     not null,
@@ -25,7 +26,8 @@ create table movements (
     seq      bigint      generated always as identity primary key,
     sale_id  uuid        not null references sales (id),
     order_id uuid        not null references orders (id),
-    kind     text        not null check (kind in ('sold', 'held', 'confirmed', 'released', 'expired', 'cancelled')),
+    kind     text        not null
+        check (kind in ('sold', 'held', 'confirmed', 'released', 'expired', 'cancelled')),
     delta    bigint      not null,
     at       timestamptz not null default clock_timestamp(),
     -- Each change happens at most once.
@@ -54,7 +56,8 @@ declare
     v_limit bigint;
 begin
     insert into orders (caller, key, id, sale_id, buyer_id, quantity, state, fingerprint, retry_safe)
-    values (p_caller, p_key, p_id, p_sale_id, p_buyer_id, p_quantity, 'confirmed', p_fingerprint, p_retry_safe)
+    values (p_caller, p_key, p_id, p_sale_id, p_buyer_id, p_quantity, 'confirmed', p_fingerprint,
+            p_retry_safe)
     -- A twin that is under way makes this wait for its commit; it is never overtaken. No conflict target: a
     -- retry that carries the first order id collides on that too.
     on conflict do nothing;

@@ -35,7 +35,10 @@ impl Access {
 
     /// May this caller open a sale?
     pub fn operator(&self, authorization: Option<&str>, peer: Option<IpAddr>) -> Result<(), Denied> {
-        let sent = authorization.and_then(|a| a.strip_prefix("Bearer ")).map(|t| hash(t.trim()));
+        // The scheme's name has no case (RFC 9110, 11.1).
+        let bearer =
+            authorization.and_then(|a| a.split_once(' ')).filter(|a| a.0.eq_ignore_ascii_case("bearer"));
+        let sent = bearer.map(|(_, token)| hash(token.trim()));
         // Hashes are compared, so the time that it takes says nothing about the token.
         let known = sent.is_some() && sent == self.token;
         let lab = self.lab && peer.is_some_and(|ip| ip.is_loopback());

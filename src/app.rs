@@ -13,7 +13,7 @@ use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::access::Access;
-use crate::backends::{Backends, Facts};
+use crate::backends::{Backends, Facts, Need};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::feed::Feed;
@@ -25,6 +25,7 @@ use crate::wire::Environment;
 pub struct Running {
     /// Where it really listens.
     pub address: SocketAddr,
+    unfit: Vec<(Need, String)>,
     state: web::Data<State>,
     server: ServerHandle,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -49,7 +50,6 @@ impl Running {
             runs,
             feed,
             environment: environment(&facts, config.private_servers),
-            unfit: facts.unfit,
             metrics: prometheus()?,
             draining: AtomicBool::new(false),
         });
@@ -66,12 +66,12 @@ impl Running {
         let address = server.addrs().first().copied().context("no address was bound")?;
         let server = server.run();
         let handle = server.handle();
-        Ok(Running { address, state, server: handle, ended: tokio::spawn(server) })
+        Ok(Running { address, unfit: facts.unfit, state, server: handle, ended: tokio::spawn(server) })
     }
 
     /// What the stores' settings put at risk; empty when they keep the promise.
-    pub fn unfit(&self) -> &[String] {
-        &self.state.unfit
+    pub fn unfit(&self) -> &[(Need, String)] {
+        &self.unfit
     }
 
     /// Not ready any more; finishes what is under way, then stops.
@@ -80,6 +80,8 @@ impl Running {
         self.state.feed.close();
         self.server.stop(true).await;
         let _ = self.ended.await;
+        // Orders whose clients have left: the end of the runtime would cut them in the middle.
+        self.state.checkout.drained().await;
     }
 }
 

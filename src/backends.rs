@@ -5,12 +5,36 @@ use std::time::Duration;
 
 use deadpool_redis::{Manager, PoolConfig, Runtime, Timeouts};
 use redis::{AsyncConnectionConfig, RedisError};
-use sqlx::Row;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection, Row};
 
 use crate::config::Limits;
 use crate::sale::Error;
+
+/// Every statement of this room, for the test that PREPAREs them.
+pub const STATEMENTS: &[(&str, &str)] = &[("backends.settings.sql", SETTINGS)];
+
+const SETTINGS: &str = include_str!("backends.settings.sql");
+
+/// A server that a strategy may need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// PostgreSQL, which also holds the ledger.
+    Postgres,
+    /// Redis.
+    Redis,
+}
+
+impl Need {
+    /// Its name in JSON.
+    pub fn id(self) -> &'static str {
+        match self {
+            Need::Postgres => "postgres",
+            Need::Redis => "redis",
+        }
+    }
+}
 
 /// The servers, open.
 #[derive(Clone)]
@@ -33,7 +57,7 @@ pub struct Facts {
     /// The same of Redis.
     pub redis: Option<String>,
     /// Settings with which a store cannot keep its promise.
-    pub unfit: Vec<String>,
+    pub unfit: Vec<(Need, String)>,
 }
 
 impl Backends {
@@ -55,12 +79,15 @@ impl Backends {
                 // A ping before each use would be a hidden round trip in every measured cost.
                 .test_before_acquire(false)
         };
-        let pg = pool(limits.pool_connections_max).connect_with(options.clone()).await?;
+        let pg = match pool(limits.pool_connections_max).connect_with(options.clone()).await {
+            Err(sqlx::Error::PoolTimedOut) => return Err(why_not(&options, limits.wait()).await),
+            opened => opened?,
+        };
         let pg_reads = pool(limits.read_connections_max).connect_lazy_with(options);
         migrator().run(&pg).await?;
         let redis = match redis_url {
             None => Err("REDIS_URL is not set".to_owned()),
-            Some(url) => open_redis(url, &limits).await,
+            Some(url) => open_redis(url, &limits),
         };
         Ok(Backends { pg, pg_reads, redis, limits })
     }
@@ -74,39 +101,52 @@ impl Backends {
     pub async fn facts(&self) -> Facts {
         let mut facts = Facts::default();
         match postgres_facts(&self.pg_reads).await {
-            Ok((line, mut unfit)) => {
+            Ok((line, unfit)) => {
                 facts.postgres = line;
-                facts.unfit.append(&mut unfit);
+                facts.unfit.extend(unfit.into_iter().map(|why| (Need::Postgres, why)));
             }
-            Err(e) => facts.unfit.push(format!("PostgreSQL cannot be asked: {e}")),
+            Err(e) => facts.unfit.push((Need::Postgres, format!("PostgreSQL cannot be asked: {e}"))),
         }
         if let Ok(pool) = &self.redis {
             match redis_facts(pool).await {
-                Ok((line, mut unfit)) => {
+                Ok((line, unfit)) => {
                     facts.redis = Some(line);
-                    facts.unfit.append(&mut unfit);
+                    facts.unfit.extend(unfit.into_iter().map(|why| (Need::Redis, why)));
                 }
-                Err(e) => facts.unfit.push(format!("Redis cannot be asked: {e}")),
+                Err(e) => facts.unfit.push((Need::Redis, format!("Redis cannot be asked: {e}"))),
             }
         }
         facts
     }
 
-    /// Does each server answer? `(name, answer)`; PostgreSQL first.
-    pub async fn ping(&self) -> Vec<(&'static str, Result<(), String>)> {
+    /// Does each server answer? PostgreSQL first; a Redis that was not named is left out.
+    pub async fn ping(&self) -> Vec<(Need, Result<(), String>)> {
         let pg = sqlx::query("select 1").execute(&self.pg_reads).await;
-        let mut answers = vec![("postgres", pg.map(|_| ()).map_err(|e| e.to_string()))];
+        let mut answers = vec![(Need::Postgres, pg.map(|_| ()).map_err(|e| e.to_string()))];
         if let Ok(pool) = &self.redis {
             // Taking a pooled connection pings it.
-            answers.push(("redis", pool.get().await.map(|_| ()).map_err(|e| e.to_string())));
+            let redis = pool.get().await.map(|_| ());
+            answers.push((Need::Redis, redis.map_err(|e| format!("Redis cannot be reached: {e}"))));
         }
         answers
     }
 }
 
+/// The pool tries until its limit and then says only that it timed out. One more attempt says why.
+async fn why_not(options: &PgConnectOptions, wait: Duration) -> anyhow::Error {
+    match tokio::time::timeout(wait, PgConnection::connect_with(options)).await {
+        Ok(Err(e)) => e.into(),
+        Ok(Ok(_)) => anyhow::anyhow!("it answers too slowly"),
+        Err(_) => anyhow::anyhow!("it takes connections and does not answer"),
+    }
+}
+
 fn pg_options(url: &str, limits: &Limits) -> anyhow::Result<PgConnectOptions> {
     let ms = limits.wait_limit_ms.to_string();
-    Ok(PgConnectOptions::from_str(url)?.application_name("sellout").options([
+    let options = PgConnectOptions::from_str(url)?;
+    // Whoever names its sessions in the URL wants to tell them apart.
+    let name = options.get_application_name().unwrap_or("sellout").to_owned();
+    Ok(options.application_name(&name).options([
         // Waiting for a row or advisory lock is bounded by the same limit as waiting for a connection.
         ("lock_timeout", ms.as_str()),
         ("statement_timeout", limits.order_deadline_ms.to_string().as_str()),
@@ -115,13 +155,14 @@ fn pg_options(url: &str, limits: &Limits) -> anyhow::Result<PgConnectOptions> {
     ]))
 }
 
-async fn open_redis(url: &str, limits: &Limits) -> Result<deadpool_redis::Pool, String> {
+/// A pool that opens connections when they are wanted: a Redis that is down while we start may come back.
+fn open_redis(url: &str, limits: &Limits) -> Result<deadpool_redis::Pool, String> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
         // The driver's own default is 500 ms. A time-out leaves the outcome unknown, so it is the deadline.
         .set_response_timeout(Some(limits.order_deadline()));
     let manager = Manager::new_with_config(url, config).map_err(|e| format!("REDIS_URL: {e}"))?;
-    let pool = deadpool_redis::Pool::builder(manager)
+    deadpool_redis::Pool::builder(manager)
         .config(PoolConfig {
             max_size: limits.redis_connections_max,
             timeouts: Timeouts {
@@ -133,9 +174,7 @@ async fn open_redis(url: &str, limits: &Limits) -> Result<deadpool_redis::Pool, 
         })
         .runtime(Runtime::Tokio1)
         .build()
-        .map_err(|e| e.to_string())?;
-    pool.get().await.map_err(|e| format!("Redis cannot be reached: {e}"))?;
-    Ok(pool)
+        .map_err(|e| e.to_string())
 }
 
 /// A pooled Redis connection, or a word that nothing was sent.
@@ -159,7 +198,7 @@ pub fn redis_at_write(e: RedisError) -> Error {
 }
 
 async fn postgres_facts(pool: &PgPool) -> Result<(String, Vec<String>), sqlx::Error> {
-    let row = sqlx::query(include_str!("backends.settings.sql")).fetch_one(pool).await?;
+    let row = sqlx::query(SETTINGS).fetch_one(pool).await?;
     let version: String = row.try_get("version")?;
     let (fsync, sync): (String, String) = (row.try_get("fsync")?, row.try_get("synchronous_commit")?);
     let mut unfit = Vec::new();

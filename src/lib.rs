@@ -11,11 +11,17 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | [`http`] | checkout, audit, ledger (reads), sale, wire, Spec, runs, feed, access, dashboard; never sqlx, redis, locks |
+//! | [`http`] | checkout, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
 //! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, wire |
 //! | [`strategies`] | sale, ledger, stock, backends, patience, wire; never each other, except `under_lock` the naive take and locks |
 //! | [`locks`] | backends, patience, sale |
+//! | [`stock`] | PostgreSQL, ledger, sale |
 //! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
+//! | [`backends`], [`patience`] | config, sale |
+//! | [`feed`], [`runs`] | checkout, runs, dashboard, wire |
+//! | [`sale`], [`dashboard`] | wire |
+//! | [`wire`], [`config`], [`access`], [`services`] | nothing of ours |
+//! | [`app`], [`commands`] | all: they put the rooms together |
 //! | `loadtest/` | [`wire`], [`audit`], and HTTP: a witness from outside |
 //!
 //! # Invariants, mostly of what is absent

@@ -5,6 +5,8 @@
 //! A strategy that declares a hazard is held to it: the requirement that it breaks must really break, by a
 //! fixed interleaving and not by luck.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+
 #[path = "conformance/requirements.rs"]
 mod requirements;
 #[path = "conformance/schedules.rs"]
@@ -90,5 +92,8 @@ fn main() {
             })
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    // Before the exit, which runs no destructors: its temporary folder goes with it.
+    drop(bench);
+    conclusion.exit();
 }

@@ -99,6 +99,10 @@ pub struct Args {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub service_pid: Option<u32>,
 
+    /// Run nothing: print a kept run (a `--json` file) as the Markdown section that the README shows.
+    #[arg(long, value_name = "PATH", exclusive = true)]
+    pub from: Option<PathBuf>,
+
     /// No progress on stderr.
     #[arg(long)]
     pub no_progress: bool,
@@ -163,7 +167,8 @@ impl Args {
     /// The command that asks for the same run. Never with the token: it would end in reports.
     pub fn repeat(&self, seed: u64) -> String {
         let mut said = format!(
-            "sellout-load --host {} --strategies {} --scenario {} --buyers {} --attempts {} --stock {} --quantity {}",
+            "sellout-load --host {} --strategies {} --scenario {} --buyers {} --attempts {} --stock {} \
+             --quantity {}",
             self.host,
             self.strategies.join(","),
             self.scenario.name(),

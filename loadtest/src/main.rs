@@ -37,6 +37,9 @@ fn main() -> ExitCode {
         // clap prints it with the usage and ends with 2, as for its own complaints.
         args::Args::command().error(ErrorKind::ValueValidation, sentence).exit();
     }
+    if let Some(path) = &args.from {
+        return show(path);
+    }
     let ended = tokio::runtime::Runtime::new()
         .map_err(|e| exit::Stop::environment(format!("the asynchronous runtime did not start: {e}")))
         .and_then(|runtime| runtime.block_on(run::run(args)));
@@ -45,4 +48,19 @@ fn main() -> ExitCode {
         stop.code
     });
     ExitCode::from(code)
+}
+
+/// A kept run, for the README.
+fn show(path: &std::path::Path) -> ExitCode {
+    let read = std::fs::read_to_string(path).map_err(|e| e.to_string());
+    match read.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string())) {
+        Ok(run) => {
+            print!("{}", markdown::section(&run));
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("sellout-load: {} is no kept run: {e}", path.display());
+            ExitCode::from(exit::ENVIRONMENT)
+        }
+    }
 }

@@ -22,6 +22,13 @@ pub fn page(run: &Run, repeat: &str, ending: &str) -> String {
     text
 }
 
+/// What a README shows of a kept run: crowd, table, caveat, machine.
+pub fn section(run: &Run) -> String {
+    let (crowd, table) = (crowd(&run.parameters), table(run));
+    let machine = machine(&run.environment, &run.started_at);
+    format!("{crowd}{table}\n{CAVEAT}\n{machine}")
+}
+
 fn table(run: &Run) -> String {
     let right = |n: usize| if (2..11).contains(&n) { "---:" } else { "---" };
     let mut text = format!("| {} |\n", COLUMNS.join(" | "));
@@ -122,5 +129,23 @@ mod tests {
     #[test]
     fn an_interrupted_run_says_so_first() {
         assert!(page(&run(false), "again", "Exit 130").contains("**Unfinished:**"));
+    }
+
+    #[test]
+    fn the_readme_shows_the_newest_committed_run() {
+        let home = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
+        let files = std::fs::read_dir(home).unwrap().map(|f| f.unwrap().path());
+        let newest = files.filter(|f| f.extension().is_some_and(|e| e == "json")).max().unwrap();
+        let run: Run = serde_json::from_str(&std::fs::read_to_string(&newest).unwrap()).unwrap();
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        let after = readme.split_once("<!-- results:start -->").unwrap().1;
+        let shown = after.split_once("<!-- results:end -->").unwrap().0;
+        if std::env::var_os("UPDATE_README").is_some() {
+            let page = readme.replace(shown, &format!("\n{}\n", section(&run).trim()));
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"), page).unwrap();
+            return;
+        }
+        let name = newest.file_name().unwrap().to_string_lossy();
+        assert_eq!(shown.trim(), section(&run).trim(), "run `./run readme`: it shows {name}");
     }
 }

@@ -31,7 +31,8 @@ select
     (select count(*) from ledger l
         where l.has_units and not exists (select from told where told.key = l.key)) as phantom,
     (select count(distinct key) from told where order_id is null) as unknown_keys,
-    (select count(*) from told where order_id is not null) - (select count(*) from told_keys) as told_duplicates,
+    (select count(*) from told where order_id is not null) - (select count(*) from told_keys)
+        as told_duplicates,
     t.attempts, t.sold as answers_sold, t.sold_out, t.contended, t.rejected, t.error, t.unknown,
     t.peak_in_flight, t.demand_units, t.sold_out_quantity_min
 from sales s

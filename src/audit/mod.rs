@@ -1,4 +1,4 @@
-//! The audit: the single source of truth on overselling, with four readers (API, dashboard, load test, tests).
+//! The audit: the one truth on overselling, with four readers (API, dashboard, load test, tests).
 //!
 //! It counts orders against the opening stock and knows no strategy: *the judge does not know the
 //! accused*. What a strategy believes is left comes in as a number and is only compared, so a lost

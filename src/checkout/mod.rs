@@ -14,12 +14,12 @@ mod live;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::backends::Backends;
+use crate::backends::{Backends, Need};
 use crate::ledger;
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::strategies::{self, Spec, Strategy};
@@ -28,20 +28,30 @@ use crate::wire::{Live, OrderView};
 use in_flight::InFlight;
 use live::Counters;
 
+/// How often the end of the work under way is looked at.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
 /// A sale that this process sells from.
 pub struct OpenSale {
     /// What is offered.
     pub sale: Sale,
     /// The facts of its strategy.
     pub spec: &'static Spec,
-    strategy: Arc<dyn Strategy>,
+    strategy: Built,
     counters: Counters,
 }
+
+/// A strategy, or which server it lacks.
+type Built = Result<Arc<dyn Strategy>, String>;
 
 impl OpenSale {
     /// What this process has answered so far.
     pub fn live(&self) -> Live {
         self.counters.read()
+    }
+
+    fn strategy(&self) -> Result<&dyn Strategy, Error> {
+        self.strategy.as_deref().map_err(|why| Error::Unavailable(why.clone()))
     }
 }
 
@@ -63,9 +73,11 @@ pub enum Placed {
 pub struct Checkout {
     backends: Backends,
     runtime: Handle,
-    strategies: HashMap<&'static str, Result<Arc<dyn Strategy>, String>>,
+    strategies: HashMap<&'static str, Built>,
     sales: RwLock<HashMap<Uuid, Arc<OpenSale>>>,
     in_flight: InFlight,
+    /// Held by all work that was started; how often, says how much there is.
+    under_way: Arc<()>,
 }
 
 impl Checkout {
@@ -78,13 +90,32 @@ impl Checkout {
             runtime: Handle::current(),
             sales: RwLock::default(),
             in_flight: InFlight::default(),
+            under_way: Arc::default(),
             backends,
         }
     }
 
-    /// Why sales cannot be opened with this strategy now; `None` when they can.
-    pub fn unavailable(&self, id: &str) -> Option<String> {
-        self.strategies.get(id)?.as_ref().err().cloned()
+    /// Which servers do not answer now, and why.
+    pub async fn down(&self) -> Vec<(Need, String)> {
+        let backends = self.backends.clone();
+        let answers = self.read(async move { Ok(backends.ping().await) }).await;
+        let down = |(need, answer): (Need, Result<(), String>)| Some((need, answer.err()?));
+        answers.unwrap_or_default().into_iter().filter_map(down).collect()
+    }
+
+    /// Why sales cannot be opened with this strategy, given which servers are [`Checkout::down`]; `None` when
+    /// they can.
+    pub fn unavailable(&self, spec: &Spec, down: &[(Need, String)]) -> Option<String> {
+        let lacks = self.strategies.get(spec.id)?.as_ref().err().cloned();
+        lacks.or_else(|| down.iter().find(|(need, _)| spec.needs.contains(need)).map(|(_, why)| why.clone()))
+    }
+
+    /// Settings of the strategy's servers with which they cannot keep its promise.
+    pub async fn unfit(&self, spec: &Spec) -> Vec<String> {
+        let backends = self.backends.clone();
+        let facts = self.read(async move { Ok(backends.facts().await) }).await;
+        let unfit = facts.map_or_else(|e| vec![(Need::Postgres, e.to_string())], |facts| facts.unfit);
+        unfit.into_iter().filter(|(need, _)| spec.needs.contains(need)).map(|(_, why)| why).collect()
     }
 
     /// The servers, for whoever only reads.
@@ -92,26 +123,55 @@ impl Checkout {
         &self.backends
     }
 
-    /// Runs work that must not be cancelled by a client, on the runtime that owns the connections.
+    /// Runs work that must not be cancelled by a client, on the runtime that owns the connections. The
+    /// deadline cuts the wait for it, not the work.
     pub async fn finish<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        match self.runtime.spawn(work).await {
-            Ok(done) => done,
-            Err(e) => Err(Error::Unknown(format!("the work ended early: {e}"))),
+        let under_way = Arc::clone(&self.under_way);
+        let work = self.runtime.spawn(async move {
+            let done = work.await;
+            drop(under_way);
+            done
+        });
+        match tokio::time::timeout(self.backends.limits.order_deadline(), work).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(e)) => Err(Error::Unknown(format!("the work ended early: {e}"))),
+            Err(_) => Err(Error::Unknown("no answer within the deadline".into())),
+        }
+    }
+
+    /// The same for work that only reads: where it ends without an answer, nothing was taken.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.finish(work).await.map_err(|e| match e {
+            Error::Unknown(why) => Error::Unavailable(why),
+            e => e,
+        })
+    }
+
+    /// Waits, at most the deadline, until all work is finished, also what nobody waits for any more.
+    pub async fn drained(&self) {
+        let until = Instant::now() + self.backends.limits.order_deadline();
+        while Arc::strong_count(&self.under_way) > 1 && Instant::now() < until {
+            tokio::time::sleep(DRAIN_POLL).await;
         }
     }
 
     /// Opens a sale: its stock first and the sale last, so that a sale that exists can sell.
     pub async fn open(self: &Arc<Self>, sale: Sale) -> Result<Arc<OpenSale>, Error> {
-        let (spec, strategy) = self.strategy(&sale.strategy)?;
+        let (spec, built) = self.strategy(&sale.strategy)?;
+        let strategy = built.clone().map_err(Error::Unavailable)?;
         let this = Arc::clone(self);
         self.finish(async move {
             strategy.open(&sale).await?;
             let sale = ledger::insert_sale(&this.backends.pg, sale).await?;
-            Ok(this.remember(sale, spec, strategy))
+            Ok(this.remember(sale, spec, built))
         })
         .await
     }
@@ -122,7 +182,7 @@ impl Checkout {
             return Ok(Some(open));
         }
         let this = Arc::clone(self);
-        self.finish(async move {
+        self.read(async move {
             let Some(sale) = ledger::sale(&this.backends.pg_reads, id).await? else {
                 return Ok(None);
             };
@@ -135,32 +195,32 @@ impl Checkout {
     /// What the sale's strategy believes is left.
     pub async fn left(&self, open: &Arc<OpenSale>) -> Result<Option<i64>, Error> {
         let open = Arc::clone(open);
-        self.finish(async move { open.strategy.left(&open.sale).await }).await
+        self.read(async move { open.strategy()?.left(&open.sale).await }).await
     }
 
     /// Places an order.
     pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, order: Order) -> Result<Placed, Error> {
         let (this, sale) = (Arc::clone(self), Arc::clone(&open));
-        let work = self.runtime.spawn(async move {
+        // The deadline cuts the wait; a retry with the same key will learn how the order ended.
+        self.finish(async move {
             let started = Instant::now();
             let mine = sale.counters.enter();
             let placed = this.place_once(&sale, &order).await;
             mine.answered(&placed, order.quantity);
             live::measure(sale.spec.id, &placed, started.elapsed());
             placed
-        });
-        match tokio::time::timeout(self.backends.limits.order_deadline(), work).await {
-            Ok(Ok(placed)) => placed,
-            Ok(Err(e)) => Err(Error::Unknown(format!("the order's task ended early: {e}"))),
-            // The task goes on; a retry with the same key will learn how it ended.
-            Err(_) => Err(Error::Unknown("no answer within the deadline".into())),
-        }
+        })
+        .await
     }
 
     async fn place_once(&self, open: &OpenSale, order: &Order) -> Result<Placed, Error> {
         // Twins of one key go one after the other here; across processes the ledger's primary key decides.
         let _alone = self.in_flight.enter(order, self.backends.limits.wait()).await?;
-        match open.strategy.take(&open.sale, order).await {
+        let taken = match open.strategy() {
+            Ok(strategy) => strategy.take(&open.sale, order).await,
+            Err(e) => Err(e),
+        };
+        match taken {
             Ok(Outcome::Sold(id)) => Ok(Placed::Sold { order: fresh(order, id), replayed: false }),
             Ok(Outcome::SoldOut) if open.spec.remembers_keys || !order.retry_safe => Ok(Placed::SoldOut),
             // A twin may have taken the last unit between our look at the stock and now: then it has
@@ -169,6 +229,13 @@ impl Checkout {
             Err(Error::KeyUsed) => match self.earlier(order).await? {
                 Some(placed) => Ok(placed),
                 None => Err(Error::Unknown("the key is used, its order cannot be read".into())),
+            },
+            // A server beside the ledger may be gone: what was sold to this key before is in the ledger
+            // still, and must not be answered with "nothing was taken".
+            Err(gone @ Error::Unavailable(_)) if order.retry_safe => match self.earlier(order).await {
+                Ok(Some(placed)) => Ok(placed),
+                Err(reused @ Error::KeyReused) => Err(reused),
+                _ => Err(gone),
             },
             Err(e) => Err(e),
         }
@@ -184,11 +251,11 @@ impl Checkout {
         }
     }
 
-    fn strategy(&self, id: &str) -> Result<(&'static Spec, Arc<dyn Strategy>), Error> {
+    fn strategy(&self, id: &str) -> Result<(&'static Spec, Built), Error> {
         let unknown = || Error::Unavailable(format!("this version has no strategy {id}"));
         let spec = Spec::find(id).ok_or_else(unknown)?;
         let built = self.strategies.get(id).ok_or_else(unknown)?;
-        Ok((spec, built.clone().map_err(Error::Unavailable)?))
+        Ok((spec, built.clone()))
     }
 
     fn remembered(&self, id: Uuid) -> Option<Arc<OpenSale>> {
@@ -196,7 +263,7 @@ impl Checkout {
         sales.get(&id).cloned()
     }
 
-    fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Arc<dyn Strategy>) -> Arc<OpenSale> {
+    fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Built) -> Arc<OpenSale> {
         let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Two requests may meet an unknown sale at once: the first to come here makes the one that counts.
         let open = sales

@@ -19,10 +19,7 @@ const POLL: Duration = Duration::from_millis(50);
 const START_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
-#[command(
-    after_help = "Further options (--seed, --quantity, --scenario, --export-html …) go to the load test: see \
-    `./run load --help`.\nDATABASE_URL and REDIS_URL point the demo at servers of your own."
-)]
+#[command(after_help = "DATABASE_URL and REDIS_URL point the demo at servers of your own.")]
 pub(super) struct Demo {
     /// End after the table, with the load test's exit code, instead of staying up until Ctrl-C.
     #[arg(long)]
@@ -39,9 +36,66 @@ pub(super) struct Demo {
     /// Redis to use instead of a private one.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
-    /// What the load test is told: --json PATH, --strategies a,b, --stock, --buyers, --attempts, …
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    load: Vec<String>,
+    /// What the load test is told.
+    #[command(flatten)]
+    load: LoadOptions,
+}
+
+/// The load test's own options, handed on as they are: it checks them and says what is wrong.
+#[derive(Args)]
+struct LoadOptions {
+    /// Strategies to run: all, safe, or names with commas.
+    #[arg(long, value_name = "LIST")]
+    strategies: Option<String>,
+    /// Units at opening [100].
+    #[arg(long, value_name = "N")]
+    stock: Option<String>,
+    /// Buyers at once [200].
+    #[arg(long, value_name = "N")]
+    buyers: Option<String>,
+    /// Orders sent in all, exactly [2000].
+    #[arg(long, value_name = "N")]
+    attempts: Option<String>,
+    /// Units per order [1].
+    #[arg(long, value_name = "N")]
+    quantity: Option<String>,
+    /// rush, plenty, retry-storm or one-buyer-many-clicks.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Seed of the choices.
+    #[arg(long, value_name = "N")]
+    seed: Option<String>,
+    /// Write the run as JSON (- for stdout).
+    #[arg(long, value_name = "PATH|-")]
+    json: Option<String>,
+    /// Write the table as Markdown (- for stdout).
+    #[arg(long, value_name = "PATH|-")]
+    export_markdown: Option<String>,
+    /// Write the run as one self-contained page.
+    #[arg(long, value_name = "PATH")]
+    export_html: Option<String>,
+    /// Any other option of the load test, after `--`.
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+impl LoadOptions {
+    fn arguments(&self) -> Vec<&str> {
+        let named = [
+            ("--strategies", &self.strategies),
+            ("--stock", &self.stock),
+            ("--buyers", &self.buyers),
+            ("--attempts", &self.attempts),
+            ("--quantity", &self.quantity),
+            ("--scenario", &self.scenario),
+            ("--seed", &self.seed),
+            ("--json", &self.json),
+            ("--export-markdown", &self.export_markdown),
+            ("--export-html", &self.export_html),
+        ];
+        let given = named.iter().filter_map(|(name, value)| value.as_deref().map(|v| [*name, v]));
+        given.flatten().chain(self.more.iter().map(String::as_str)).collect()
+    }
 }
 
 impl Demo {
@@ -84,7 +138,7 @@ impl Demo {
     fn load(&self, program: PathBuf, address: &str, service: u32) -> anyhow::Result<Companion> {
         let mut load = Command::new(program);
         load.arg("--host").arg(format!("http://{address}")).arg("--service-pid").arg(service.to_string());
-        load.arg("--runs-dir").arg(&self.runs_dir).args(&self.load).stdin(Stdio::null());
+        load.arg("--runs-dir").arg(&self.runs_dir).args(self.load.arguments()).stdin(Stdio::null());
         Companion::spawn("the load test", load)
     }
 

@@ -43,7 +43,7 @@ impl Doctor {
             }
             (None, Ok(_)) => super::say("Redis       does not answer")?,
         }
-        for risk in &facts.unfit {
+        for (_, risk) in &facts.unfit {
             super::say(&format!("at risk     {risk}"))?;
         }
         let fit = facts.unfit.is_empty();

@@ -8,7 +8,7 @@ mod serve;
 mod services;
 mod strategies;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Sells out, never oversells, and proves it.
 #[derive(Parser)]
@@ -19,15 +19,15 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 as it should be · 1 an audit found a fault · 2 usage · 5 a server or \
-    port cannot be had.\n`sellout demo` ends with the load test's code: 0 as declared · 1 correctness surprise · \
-    2 usage · 3 inconclusive · 4 too slow · 5 environment · 130 interrupted.";
+    port cannot be had.\n`sellout demo` ends with the load test's code: 0 as declared · \
+    1 correctness surprise · 2 usage · 3 inconclusive · 4 too slow · 5 environment · 130 interrupted.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the service: the HTTP API and the dashboard.
     Serve(Box<crate::config::Config>),
     /// Private servers, a lab service, and the load test against every strategy.
-    Demo(demo::Demo),
+    Demo(Box<demo::Demo>),
     /// List the strategies: what they claim, need and cost.
     Strategies(strategies::Strategies),
     /// Audit sales straight from the ledger; exit 1 if one is not as it should be.
@@ -48,7 +48,11 @@ const ENVIRONMENT: u8 = 5;
 /// Runs the chosen subcommand; the exit code says how it went.
 pub fn run() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve(config) => serve::run(*config),
+        Command::Serve(config) => match config.check() {
+            // Well-formed, and still not to be meant: usage, like clap's own complaints.
+            Err(e) => Cli::command().error(clap::error::ErrorKind::ArgumentConflict, e).exit(),
+            Ok(()) => serve::run(*config),
+        },
         Command::Demo(demo) => demo.run(),
         Command::Strategies(strategies) => strategies.run(),
         Command::Audit(audit) => audit.run(),

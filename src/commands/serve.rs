@@ -15,7 +15,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<u8> {
         let lab = config.lab;
         let running = Running::start(config).await?;
         let address = running.address;
-        for risk in running.unfit() {
+        for (_, risk) in running.unfit() {
             tracing::warn!(
                 "{risk}: {}",
                 if lab { "the lab sells all the same" } else { "no sale will open" }

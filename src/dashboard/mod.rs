@@ -1,4 +1,4 @@
-//! The page: three static files, embedded; and the same three as one file with a run inside.
+//! The page: a few static files, embedded; and the same as one file with a run inside.
 //!
 //! No build step, no CDN: what is in this folder is what the browser gets.
 
@@ -8,7 +8,15 @@ use crate::wire::Run;
 
 const INDEX: &str = include_str!("index.html");
 const CSS: &str = include_str!("app.css");
-const JS: &str = include_str!("app.js");
+/// One closure over all parts, in this order: nothing of ours is global.
+const JS: &str = concat!(
+    "(() => {\n'use strict';\n",
+    include_str!("js/view.js"),
+    include_str!("js/tiles.js"),
+    include_str!("js/now.js"),
+    include_str!("js/live.js"),
+    "})();\n"
+);
 
 const CSS_TAG: &str = r#"<link rel="stylesheet" href="/app.css">"#;
 const JS_TAG: &str = r#"<script src="/app.js" defer></script>"#;

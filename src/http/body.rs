@@ -31,6 +31,11 @@ pub async fn json<T: DeserializeOwned>(
         .map_err(|_| Problem::new(&problem::TIMEOUT))?
         .map_err(|_| Problem::new(&problem::TOO_LARGE))?
         .map_err(|_| Problem::new(&problem::MALFORMED))?;
+    // serde also takes the fields of a struct from an array, one by one. Whoever sends one means something
+    // else.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::because(&problem::VALIDATION, "The body must be an object, not an array."));
+    }
     serde_json::from_slice(&bytes).map_err(|e| match e.classify() {
         // Well-formed JSON that is not what was asked for: serde says which field and where.
         serde_json::error::Category::Data => Problem::because(&problem::VALIDATION, format!("{e}.")),

@@ -17,13 +17,13 @@ pub async fn livez() -> HttpResponse {
 #[utoipa::path(get, path = "/readyz", tag = "service", responses((status = 200), (status = 503)))]
 pub async fn readyz(state: web::Data<State>) -> HttpResponse {
     let backends = state.checkout.backends().clone();
-    let answers = state.checkout.finish(async move { Ok(backends.ping().await) }).await.unwrap_or_default();
+    let answers = state.checkout.read(async move { Ok(backends.ping().await) }).await.unwrap_or_default();
     let draining = state.draining.load(Relaxed);
     // Without Redis the other strategies sell on; without PostgreSQL nobody does.
     let ready = !draining && answers.first().is_some_and(|(_, answer)| answer.is_ok());
     let word = |answer: &Result<(), String>| if answer.is_ok() { "up" } else { "down" };
     let servers: Map<String, Value> =
-        answers.iter().map(|(name, answer)| ((*name).to_owned(), word(answer).into())).collect();
+        answers.iter().map(|(need, answer)| (need.id().to_owned(), word(answer).into())).collect();
     let status = if draining {
         "draining"
     } else if ready {
@@ -36,7 +36,9 @@ pub async fn readyz(state: web::Data<State>) -> HttpResponse {
 }
 
 /// Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, content_type = "text/plain")))]
+#[utoipa::path(
+    get, path = "/metrics", tag = "service", responses((status = 200, content_type = "text/plain"))
+)]
 pub async fn metrics(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.metrics.render())
 }

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, web};
 use uuid::Uuid;
 
 use crate::access::{Access, Denied};
@@ -47,8 +48,6 @@ pub struct State {
     pub feed: Arc<Feed>,
     /// Where this runs.
     pub environment: Environment,
-    /// Settings with which a store cannot keep its promise.
-    pub unfit: Vec<String>,
     /// Prometheus text.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Is the service going down?
@@ -57,7 +56,10 @@ pub struct State {
 
 /// The whole route table.
 pub fn routes(config: &mut web::ServiceConfig) {
+    // A path that is no text is a path of nothing.
+    let no_text = |_, _: &HttpRequest| Problem::new(&problem::NOT_FOUND).into();
     config
+        .app_data(web::PathConfig::default().error_handler(no_text))
         .service(at("/v1/sales").get(sales::list).post(sales::open))
         .service(at("/v1/sales/{sale}").get(sales::show))
         .service(at("/v1/sales/{sale}/orders").post(orders::place))
@@ -82,23 +84,23 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::new(&problem::NOT_FOUND))));
 }
 
-/// A resource that answers a wrong method in the same words as every other error.
-struct At(Resource);
+/// A resource that answers a wrong method in the same words as every other error, and says which it takes.
+struct At(Resource, Vec<&'static str>);
 
 fn at(path: &str) -> At {
-    let wrong = web::to(async || Err::<HttpResponse, _>(Problem::new(&problem::METHOD_NOT_ALLOWED)));
-    At(web::resource(path).default_service(wrong))
+    At(web::resource(path), Vec::new())
 }
 
 macro_rules! methods {
     ($($name:ident),*) => {$(
-        fn $name<F, Args>(self, handler: F) -> At
+        fn $name<F, Args>(mut self, handler: F) -> At
         where
             F: actix_web::Handler<Args>,
             Args: actix_web::FromRequest + 'static,
             F::Output: actix_web::Responder + 'static,
         {
-            At(self.0.route(web::$name().to(handler)))
+            self.1.push(stringify!($name));
+            At(self.0.route(web::$name().to(handler)), self.1)
         }
     )*};
 }
@@ -109,8 +111,18 @@ impl At {
 
 impl actix_web::dev::HttpServiceFactory for At {
     fn register(self, config: &mut actix_web::dev::AppService) {
-        self.0.register(config);
+        let allow = self.1.join(", ").to_uppercase();
+        let wrong = web::to(move || std::future::ready(wrong_method(&allow)));
+        self.0.default_service(wrong).register(config);
     }
+}
+
+fn wrong_method(allow: &str) -> HttpResponse {
+    let mut response = Problem::new(&problem::METHOD_NOT_ALLOWED).error_response();
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
 }
 
 /// Nothing changes on the word of a page from elsewhere.

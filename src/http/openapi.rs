@@ -5,6 +5,7 @@ use utoipa::OpenApi;
 
 use super::problem::{self, KINDS, Problem};
 use super::{audit, environment, events, health, orders, runs, sales, strategies};
+use crate::wire;
 
 /// OpenAPI 3.1.
 #[derive(OpenApi)]
@@ -33,6 +34,8 @@ use super::{audit, environment, events, health, orders, runs, sales, strategies}
         health::livez,
         health::readyz,
         health::metrics,
+        show,
+        problem,
     )
 )]
 struct Document;
@@ -43,12 +46,17 @@ pub fn document() -> String {
     Document::openapi().to_pretty_json().unwrap_or_default()
 }
 
-/// `GET /openapi.json`.
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200)))]
 pub async fn show() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(document())
 }
 
-/// `GET /problems/{slug}`: what a problem's `type` means, in words.
+/// What a problem's `type` means, in words.
+#[utoipa::path(
+    get, path = "/problems/{slug}", tag = "service", params(("slug" = String, Path)),
+    responses((status = 200, content_type = "text/plain"), (status = 404, body = wire::Problem))
+)]
 pub async fn problem(slug: web::Path<String>) -> Result<HttpResponse, Problem> {
     let kind = KINDS.iter().find(|k| k.slug == *slug).ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
     let text = format!("{} (HTTP {})\n\n{}\n", kind.title, kind.status, kind.advice);

@@ -17,7 +17,8 @@ use crate::wire::{NewOrder, OrderView, Problem as ProblemBody};
     post, path = "/v1/sales/{sale}/orders", tag = "orders", request_body = NewOrder,
     params(("sale" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses(
-        (status = 201, body = OrderView, description = "sold and durable; `Idempotent-Replayed: true` on a retry"),
+        (status = 201, body = OrderView,
+            description = "sold and durable; `Idempotent-Replayed: true` on a retry"),
         (status = 409, body = ProblemBody, description = "sold-out, buyer-limit, request-in-progress"),
         (status = 422, body = ProblemBody, description = "validation, idempotency-key-reused"),
         (status = 500, body = ProblemBody, description = "outcome-unknown: retry with the same key"),
@@ -33,7 +34,11 @@ pub async fn place(
     // The body is read first, whatever is wrong: an answer before it would cost the client its connection.
     let new: NewOrder = body::json(&request, payload, SMALL).await?;
     let open = state.sale(&sale).await?;
-    let key = request.headers().get("idempotency-key").map(|v| v.to_str().unwrap_or("\u{0}"));
+    let mut keys = request.headers().get_all("idempotency-key").map(|v| v.to_str().unwrap_or("\u{0}"));
+    let key = keys.next();
+    if keys.next().is_some() {
+        return Err(Problem::because(&problem::VALIDATION, "Idempotency-Key: must be sent once."));
+    }
     if key.is_none() && state.idempotency == Idempotency::Required {
         return Err(Problem::new(&problem::KEY_MISSING));
     }
@@ -62,6 +67,6 @@ pub async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<Http
     let none = || Problem::because(&problem::NOT_FOUND, "There is no order of that id.");
     let id = Uuid::parse_str(&id).map_err(|_| none())?;
     let pool = state.checkout.backends().pg_reads.clone();
-    let found = state.checkout.finish(async move { ledger::order(&pool, ANONYMOUS, id).await }).await?;
+    let found = state.checkout.read(async move { ledger::order(&pool, ANONYMOUS, id).await }).await?;
     Ok(json(&found.ok_or_else(none)?))
 }

@@ -42,7 +42,8 @@ macro_rules! kinds {
 
 kinds! {
     SOLD_OUT = "sold-out", 409, "Sold out", "Fewer units are left than were asked for; nothing was taken.";
-    BUYER_LIMIT = "buyer-limit", 409, "Buyer limit reached", "This buyer may not have that many; nothing was taken.";
+    BUYER_LIMIT = "buyer-limit", 409, "Buyer limit reached",
+        "This buyer may not have that many; nothing was taken.";
     IN_PROGRESS = "request-in-progress", 409, "Request in progress",
         "The same key is being worked on. Ask again with the same key.", retry_after: 1;
     STORE_UNFIT = "store-unfit", 409, "A store cannot keep the promise",
@@ -53,20 +54,26 @@ kinds! {
     KEY_MISSING = "idempotency-key-missing", 400, "Idempotency key missing",
         "Send an Idempotency-Key header, so that a retry cannot buy twice.";
     MALFORMED = "malformed", 400, "Malformed", "The body is not JSON, or cut short; nothing was done.";
-    UNAUTHORIZED = "unauthorized", 401, "Not authorized", "Send the operator's token as Authorization: Bearer.";
+    UNAUTHORIZED = "unauthorized", 401, "Not authorized",
+        "Send the operator's token as Authorization: Bearer.";
     FORBIDDEN = "forbidden", 403, "Forbidden", "This request may not come from there.";
     NOT_FOUND = "not-found", 404, "Not found", "There is nothing of that name.";
     LAB_ONLY = "lab-only", 404, "Lab only", "This needs a service started with --lab.";
-    METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Method not allowed", "See /openapi.json for what this path takes.";
+    METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Method not allowed",
+        "See /openapi.json for what this path takes.";
     TIMEOUT = "body-timeout", 408, "Body too slow", "The body did not arrive in time; nothing was done.";
-    TOO_LARGE = "body-too-large", 413, "Body too large", "Nothing here needs a body of that size; nothing was done.";
-    MEDIA_TYPE = "unsupported-media-type", 415, "Unsupported media type", "Send Content-Type: application/json.";
-    CONTENDED = "contended", 503, "Too many at once", "Nothing was taken. Try again.", executed: false, retry_after: 1;
+    TOO_LARGE = "body-too-large", 413, "Body too large",
+        "Nothing here needs a body of that size; nothing was done.";
+    MEDIA_TYPE = "unsupported-media-type", 415, "Unsupported media type",
+        "Send Content-Type: application/json.";
+    CONTENDED = "contended", 503, "Too many at once",
+        "Nothing was taken. Try again.", executed: false, retry_after: 1;
     UNAVAILABLE = "store-unavailable", 503, "A store is unavailable",
         "Nothing was taken. Try again later.", executed: false, retry_after: 1;
     BUSY = "too-many-viewers", 503, "Too many viewers", "Poll instead.", executed: false, retry_after: 5;
     OUTCOME_UNKNOWN = "outcome-unknown", 500, "Outcome unknown",
-        "It may or may not have happened. Try again with the same Idempotency-Key, and learn which.", retry_after: 1;
+        "It may or may not have happened. Try again with the same Idempotency-Key, and learn which.",
+        retry_after: 1;
 }
 
 /// One occurrence.

@@ -1,7 +1,6 @@
 //! Runs of the load test: kept on disk, listed, and shown as one self-contained page.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json as value;
 
 use super::body::{self, LARGE};
 use super::problem::{self, Problem};
@@ -10,11 +9,18 @@ use crate::dashboard;
 use crate::runs::Refused;
 use crate::wire::{Problem as ProblemBody, Run, RunSummary};
 
+/// `GET /v1/runs`.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct Kept {
+    /// Newest first.
+    runs: Vec<RunSummary>,
+}
+
 /// Kept runs, newest first.
-#[utoipa::path(get, path = "/v1/runs", tag = "runs", responses((status = 200, body = [RunSummary])))]
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", responses((status = 200, body = Kept)))]
 pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let runs = state.runs.list().await?;
-    Ok(json(&value!({ "runs": runs })))
+    Ok(json(&Kept { runs }))
 }
 
 /// One run.

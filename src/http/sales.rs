@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json as value;
 use uuid::Uuid;
 
 use super::body::{self, SMALL};
@@ -13,7 +12,7 @@ use crate::checkout::OpenSale;
 use crate::ledger;
 use crate::sale::{Error, Sale};
 use crate::strategies::{ALL, Spec};
-use crate::wire::{LedgerRow, NewSale, Problem as ProblemBody, SaleView};
+use crate::wire::{LedgerRow, Live, NewSale, Problem as ProblemBody, SaleView};
 
 /// Sales shown in the list.
 const LISTED_MAX: i64 = 100;
@@ -35,7 +34,7 @@ pub async fn open(
     let new: NewSale = body::json(&request, payload, SMALL).await?;
     state.operator(&request)?;
     let sale = Sale::parse(new)?;
-    allowed(&state, &sale)?;
+    allowed(&state, &sale).await?;
     let open = state.checkout.open(sale).await?;
     let view = view(&state, &open).await;
     let location = ("Location", format!("/v1/sales/{}", view.id));
@@ -43,7 +42,7 @@ pub async fn open(
 }
 
 /// Is there such a strategy, may it be used here, and can the stores keep what it promises?
-fn allowed(state: &State, sale: &Sale) -> Result<(), Problem> {
+async fn allowed(state: &State, sale: &Sale) -> Result<(), Problem> {
     let Some(spec) = Spec::find(&sale.strategy) else {
         let known: Vec<&str> = ALL.iter().map(|s| s.id).collect();
         let detail = format!("strategy: there is no {:?}; there are {}.", sale.strategy, known.join(", "));
@@ -54,8 +53,20 @@ fn allowed(state: &State, sale: &Sale) -> Result<(), Problem> {
         let detail = format!("strategy: {} does not keep stock safe and runs in the lab only.", spec.id);
         return Err(Problem::because(&problem::VALIDATION, detail));
     }
-    if !lab && !state.unfit.is_empty() {
-        return Err(Problem::because(&problem::STORE_UNFIT, format!("{}.", state.unfit.join("; "))));
+    // The operator is told what the strategy's card says too.
+    if let Some(why) = state.checkout.unavailable(spec, &state.checkout.down().await) {
+        return Err(Problem::because(
+            &problem::UNAVAILABLE,
+            format!("strategy: {} cannot sell: {why}.", spec.id),
+        ));
+    }
+    // Asked for every sale: settings change while a service runs.
+    let unfit: Vec<String> = match lab {
+        true => Vec::new(),
+        false => state.checkout.unfit(spec).await,
+    };
+    if !unfit.is_empty() {
+        return Err(Problem::because(&problem::STORE_UNFIT, format!("{}.", unfit.join("; "))));
     }
     Ok(())
 }
@@ -66,7 +77,10 @@ async fn view(state: &State, open: &Arc<OpenSale>) -> SaleView {
 
 /// A sale as this process knows it, without asking any store.
 pub fn glance(open: &OpenSale) -> SaleView {
-    let sale = open.sale.clone();
+    seen(open.sale.clone(), open.live())
+}
+
+fn seen(sale: Sale, live: Live) -> SaleView {
     SaleView {
         id: sale.id,
         name: sale.name,
@@ -75,23 +89,32 @@ pub fn glance(open: &OpenSale) -> SaleView {
         per_buyer_limit: sale.per_buyer_limit,
         opened_at: sale.opened_at,
         left: None,
-        live: open.live(),
+        live,
     }
 }
 
+/// `GET /v1/sales`.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct Sales {
+    /// Newest first.
+    sales: Vec<SaleView>,
+}
+
 /// The newest sales, without what is left: ask one for that.
-#[utoipa::path(get, path = "/v1/sales", tag = "sales", responses((status = 200, body = [SaleView])))]
+#[utoipa::path(get, path = "/v1/sales", tag = "sales", responses((status = 200, body = Sales)))]
 pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let checkout = Arc::clone(&state.checkout);
     let pool = checkout.backends().pg_reads.clone();
-    let sales = checkout.finish(async move { ledger::sales(&pool, LISTED_MAX).await }).await?;
+    let sales = checkout.read(async move { ledger::sales(&pool, LISTED_MAX).await }).await?;
     let mut views = Vec::with_capacity(sales.len());
     for sale in sales {
-        if let Some(open) = checkout.sale(sale.id).await? {
-            views.push(glance(&open));
-        }
+        // One that cannot be sold from here, of another version's strategy say, is listed all the same.
+        views.push(match checkout.sale(sale.id).await {
+            Ok(Some(open)) => glance(&open),
+            _ => seen(sale, Live::default()),
+        });
     }
-    Ok(json(&value!({ "sales": views })))
+    Ok(json(&Sales { sales: views }))
 }
 
 /// One sale, and what its strategy believes is left.
@@ -107,7 +130,10 @@ pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<Ht
 /// The ledger of a sale as NDJSON, one order a line, for any checker that does not trust ours.
 #[utoipa::path(
     get, path = "/v1/sales/{sale}/ledger", tag = "sales", params(("sale" = Uuid, Path)),
-    responses((status = 200, body = LedgerRow, content_type = "application/x-ndjson"), (status = 404, body = ProblemBody))
+    responses(
+        (status = 200, body = LedgerRow, content_type = "application/x-ndjson"),
+        (status = 404, body = ProblemBody)
+    )
 )]
 pub async fn ledger(state: web::Data<State>, sale: web::Path<String>) -> Result<HttpResponse, Problem> {
     let open = state.sale(&sale).await?;
@@ -118,7 +144,7 @@ pub async fn ledger(state: web::Data<State>, sale: web::Path<String>) -> Result<
         async move {
             let Some(after) = after else { return Ok::<_, Error>(None) };
             let pool = checkout.backends().pg_reads.clone();
-            let page = checkout.finish(async move { ledger::export(&pool, sale, after).await }).await?;
+            let page = checkout.read(async move { ledger::export(&pool, sale, after).await }).await?;
             let next = page.last().map(|row| row.order_id);
             Ok(next.is_some().then(|| (lines(&page), next)))
         }

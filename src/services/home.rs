@@ -117,7 +117,8 @@ fn walkable(base: &Path, user: User) -> Result<()> {
         };
         if meta.mode() & bit == 0 {
             bail!(
-                "{} is closed to uid {}, which the servers run as: set TMPDIR to a directory open to all, such as /tmp",
+                "{} is closed to uid {}, which the servers run as: \
+                 set TMPDIR to a directory open to all, such as /tmp",
                 dir.display(),
                 user.uid
             );

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backends::Backends;
+pub use crate::backends::Need;
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::wire::{Guarantee, RoundTrips};
 
@@ -60,15 +61,6 @@ pub trait Strategy: Send + Sync {
 
     /// What this strategy believes is left. The audit compares it; it never believes it.
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error>;
-}
-
-/// A server that a strategy needs beside PostgreSQL, which holds the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// The ledger's own server.
-    Postgres,
-    /// Redis.
-    Redis,
 }
 
 /// What really goes wrong, and is shown to go wrong by a conformance test.

@@ -1,6 +1,6 @@
 -- strategies/redis_lua.lua: check everything, then take, before Redis runs anything else.
 -- A script and not MULTI: what is written depends on what is read.
--- KEYS[1] stock (number)  KEYS[2] keys (hash: key -> fingerprint order-id)  KEYS[3] buyers (hash: buyer -> units)
+-- KEYS[1] stock (number)  [2] keys (hash: key -> fingerprint order-id)  [3] buyers (hash: buyer -> units)
 -- ARGV[1] quantity  [2] key  [3] fingerprint  [4] order id  [5] buyer  [6] per-buyer limit, 0 none
 -- Returns {word, order id}: taken (also for a retry, with the first order id) · sold_out · reused (same key,
 -- other body) · limit · closed (no stock key: never zero, never seeded here)

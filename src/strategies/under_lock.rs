@@ -58,7 +58,7 @@ impl<L: Lock> Strategy for UnderLock<L> {
         let late = Instant::now() > deadline;
         if guard.release().await == Released::Lost || late {
             metrics::counter!("sellout_locks_lost_total").increment(1);
-            tracing::warn!(sale.id = %sale.id, order.id = %order.id, "the lock ended before its holder was done");
+            tracing::warn!(sale.id = %sale.id, order.id = %order.id, "the lock ended before its holder did");
         }
         outcome
     }

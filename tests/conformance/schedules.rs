@@ -20,6 +20,8 @@ struct Watched {
     app: TestApp,
     pg: Relay,
     redis: Relay,
+    /// Its sessions' name in PostgreSQL: others wait there too, and must not be taken for it.
+    name: String,
 }
 
 impl Watched {
@@ -27,9 +29,11 @@ impl Watched {
         let (database, redis) = (&bench.app.database_url, &servers().redis_url);
         let pg = Relay::to(port_of(database)).await;
         let redis_relay = Relay::to(port_of(redis)).await;
-        let (database, redis) = (with_port(database, pg.port), with_port(redis, redis_relay.port));
+        let name = format!("watched-{}", Uuid::now_v7());
+        let database = format!("{}?application_name={name}", with_port(database, pg.port));
+        let redis = with_port(redis, redis_relay.port);
         let app = TestApp::between(&database, Some(&redis), settings).await;
-        Watched { app, pg, redis: redis_relay }
+        Watched { app, pg, redis: redis_relay, name }
     }
 
     /// A fresh sale of one unit that this service has met: looking it up is no turn of an order.
@@ -129,17 +133,18 @@ async fn hold_first(
     let two = tokio::spawn(async move { api.buy(sale).await });
     // Seen waiting: in PostgreSQL for a lock, or asking Redis for one over and over.
     eventually("the second buyer has its answer, or waits", async || {
-        two.is_finished() || second.redis.turns() > asked + 6 || somebody_waits(sql).await
+        two.is_finished() || second.redis.turns() > asked + 6 || waits(sql, &second.name).await
     })
     .await;
     first.pg.release();
     Some((one.await.expect("the first buyer"), two.await.expect("the second buyer")))
 }
 
-async fn somebody_waits(sql: &PgPool) -> bool {
-    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
-                   and application_name = 'sellout'";
-    sqlx::query_scalar::<_, i64>(waiting).fetch_one(sql).await.expect("pg_stat_activity") > 0
+async fn waits(sql: &PgPool, name: &str) -> bool {
+    let waiting =
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = $1";
+    let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(name).fetch_one(sql).await;
+    waiting.expect("pg_stat_activity") > 0
 }
 
 pub async fn a_cut_wire_is_unknown_and_a_retry_learns_the_truth(bench: &Bench, spec: &Spec) {

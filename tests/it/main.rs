@@ -1,4 +1,14 @@
 //! One binary for the promises of the README, each file one of them.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+
+mod access;
+mod api;
+mod audit;
+mod dashboard;
+mod demo;
+mod faults;
+mod lifecycle;
 mod services;
+mod statements;
 mod support;

@@ -58,7 +58,7 @@ fn the_servers_end_when_we_are_killed_or_interrupted() -> Result<()> {
         assert!(pids.iter().all(|&pid| alive(pid)));
         kill_process(Pid::from_child(&parent), signal)?;
         parent.wait()?;
-        gone_within(&pids, Duration::from_secs(20)).context("after the parent ended")?;
+        poll_until_gone(&pids, Duration::from_secs(20)).context("after the parent ended")?;
     }
     Ok(())
 }
@@ -187,7 +187,7 @@ fn alive(pid: u32) -> bool {
     !ended && pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-fn gone_within(pids: &[u32], limit: Duration) -> Result<()> {
+fn poll_until_gone(pids: &[u32], limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     while pids.iter().any(|&pid| alive(pid)) {
         ensure!(Instant::now() < deadline, "still there: {pids:?}");

@@ -6,7 +6,11 @@ use crate::tree::{File, lines_with, named_after, read};
 
 /// Arrows that no row of the table may ever permit, and why.
 const NEVER: &[(&str, &[&str], &str)] = &[
-    ("http", &["locks", "backends", "services", "stock"], "a handler parses and answers, the stores are below"),
+    (
+        "http",
+        &["locks", "backends", "services", "stock"],
+        "a handler parses and answers, the stores are below",
+    ),
     ("checkout", &["http", "locks", "app"], "nothing on the road of an order calls up"),
     ("strategies", &["http", "checkout", "app", "audit"], "nothing on the road of an order calls up"),
     ("locks", &["http", "checkout", "strategies", "ledger"], "a lock keeps others out and knows no orders"),
@@ -20,7 +24,14 @@ const NEVER: &[(&str, &[&str], &str)] = &[
 const DRIVERS: &[(&str, &[&str])] = &[
     (
         "sqlx",
-        &["src/strategies/", "src/locks/", "src/ledger/", "src/audit/collect.rs", "src/stock.rs", "src/backends.rs"],
+        &[
+            "src/strategies/",
+            "src/locks/",
+            "src/ledger/",
+            "src/audit/collect.rs",
+            "src/stock.rs",
+            "src/backends.rs",
+        ],
     ),
     ("redis", &["src/strategies/", "src/locks/", "src/backends.rs"]),
     ("deadpool_redis", &["src/strategies/", "src/locks/", "src/backends.rs"]),
@@ -115,9 +126,9 @@ fn strangers(files: &[File]) -> Vec<String> {
             }
         }
         // `super` that leads out of the room would hide an arrow from the search above.
-        let face = file.stem() == "mod" || file.path.matches('/').count() == 1;
-        let outside = code.lines().take(file.foot().saturating_sub(1)).any(|line| line.contains("super::"));
-        if room != LAST && (code.contains("super::super::") || (face && outside && at_top(file))) {
+        let program = code.lines().take(file.foot() - 1);
+        let outward = at_top(file) && program.into_iter().any(|line| line.contains("super::"));
+        if room != LAST && (outward || code.contains("super::super::")) {
             faults.push(format!("{}: say crate::…, not super::…, for another room", file.path));
         }
     }
@@ -197,7 +208,8 @@ fn permitted(room: &str) -> Option<Vec<String>> {
 fn row_of<'a>(line: &'a str, label: &str) -> Option<Vec<&'a str>> {
     let mut cells = line.strip_prefix("//! |")?.split('|');
     cells.next()?.contains(label).then_some(())?;
-    let words = cells.next()?.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let words =
+        cells.next()?.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     Some(words.take_while(|word| *word != "never").collect())
 }
 

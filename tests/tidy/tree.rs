@@ -108,8 +108,9 @@ pub fn lex(text: &str) -> Lexed {
         let length = string.or_else(|| comment_length(rest)).or_else(|| character_length(rest));
         let (token, tail) = rest.split_at(length.unwrap_or(first.len_utf8()));
         if string.is_some() {
-            let inside = token.trim_start_matches(['r', '#']).trim_end_matches('#').trim_matches('"');
-            lexed.strings.push((line, inside.to_owned()));
+            let hashes = token.len() - token.trim_end_matches('#').len();
+            let open = token.find('"').unwrap_or_default() + 1;
+            lexed.strings.push((line, token[open..token.len() - hashes - 1].to_owned()));
         }
         let blank = |c: char| if c == '\n' || length.is_none() { c } else { ' ' };
         lexed.code.extend(token.chars().map(blank));
@@ -172,7 +173,8 @@ pub fn functions(code: &str) -> Vec<Function> {
     for (at, line) in lines.iter().enumerate() {
         let Some(name) = function_name(line) else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
-        let head = lines[at..].iter().position(|l| l.ends_with([';', '{', '}'])).map_or("", |n| lines[at + n]);
+        let head =
+            lines[at..].iter().position(|l| l.ends_with([';', '{', '}'])).map_or("", |n| lines[at + n]);
         let end = match head.chars().last() {
             Some('{') => lines[at..].iter().position(|l| *l == format!("{indent}}}")),
             Some('}') => Some(0),

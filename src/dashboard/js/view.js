@@ -1,0 +1,136 @@
+// The dashboard of sellout: the live page, and the same page as a report file with its run inlined.
+// No build step, no library. Text goes in through textContent only, so a hostile name stays a name.
+// Nodes are made once per strategy, run or card and then updated in place: a reader keeps focus and place.
+const $ = (id) => document.getElementById(id);
+const NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const num = (n) => (n == null ? '–' : NUMBER.format(n).replace('-', '−'));
+const plain = (n) => (n == null ? '–' : String(n)); // nothing but digits, for the tiles
+const signed = (n) => (n == null ? '–' : n > 0 ? '+' + num(n) : num(n));
+const ms = (us) => (us == null ? '–' : (us / 1000).toFixed(1));
+const when = (t) => (t ? t.slice(0, 19).replace('T', ' ') + ' UTC' : '');
+const count = (n, noun) => num(n) + ' ' + noun + (n === 1 ? '' : 's');
+
+/** Verdict → mark, in the order of the tiles: trouble first. The mark is text, never a coloured emoji. */
+const MARKS = { OVERSOLD: '✖', LOST: '✖', INVALID: '!', INCONSISTENT: '▲', STRANDED: '▲', RUNNING: '●', HELD: '✔',
+  NOT_EXERCISED: '?', CONTROL: '–', WAITING: '…', NOT_RUN: '–', SKIPPED: '–' };
+const RANK = Object.keys(MARKS);
+const mark = (verdict) => (MARKS[verdict] || '!') + '\uFE0E';
+const word = (verdict) => verdict.replace(/_/g, ' ');
+const judged = (r) => r.verdict !== 'SKIPPED' && r.verdict !== 'CONTROL';
+const GUARANTEES = { exact: 'sells every unit and no more, whatever crashes', never_over: 'never sells more; a crash may leave units unsold',
+  conditional: 'keeps its promise under a condition that it cannot enforce', oversells: 'oversells, and is here to show how',
+  control: 'sells nothing: the ceiling of the harness' };
+
+// ---- DOM helpers
+function h(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) set(node, name, value);
+  node.append(...children.filter(Boolean));
+  return node;
+}
+const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
+function set(node, name, value) {
+  if (value == null || value === false) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, h('wbr')]); // snake_case may wrap after a _
+/** Brings `nodes` into order under `parent`, moving only what is out of place and keeping focus. */
+function place(parent, nodes) {
+  const focused = document.activeElement; // moving a node takes its focus away
+  nodes.forEach((node, i) => parent.children[i] === node || parent.insertBefore(node, parent.children[i] || null));
+  while (parent.children.length > nodes.length) parent.lastElementChild.remove();
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true });
+}
+
+// ---- What is shown
+const state = { report: false, snapshot: null, polled: null, newest: null, stored: new Map(), runs: [],
+  link: 'connecting', since: null, paused: false, shown: null };
+const route = () => (/^#\/runs\/([\w.-]+)$/.exec(location.hash) || [])[1];
+
+/** The run to draw: the chosen one, else the live one, else the newest that is kept. */
+function view() {
+  if (state.report) return { run: state.newest, running: false };
+  const [snapshot, chosen] = [state.snapshot, route()];
+  const live = state.link === 'polling' ? state.polled : snapshot && snapshot.run;
+  if (chosen && !(live && live.id === chosen)) return { run: state.stored.get(chosen), stored: chosen, running: false };
+  if (!live) return { run: state.newest, running: false };
+  const running = !live.finished_at && live.exit_code == null;
+  return { run: live, running, sale: running && state.link !== 'polling' ? snapshot.current : null, live: true };
+}
+
+/** One entry per strategy: its result, or the stand-in for one that has none yet. */
+function entriesOf({ run, running, sale }) {
+  const results = new Map(run.results.map((r) => [r.strategy, r]));
+  const opened = run.parameters.stock;
+  return [...new Set([...run.parameters.strategies, ...results.keys()])].map((strategy) => {
+    if (results.has(strategy)) return results.get(strategy);
+    if (running && run.current && run.current.strategy === strategy) {
+      const sold = sale && sale.strategy === strategy ? sale.live.sold_units : null;
+      return { strategy, verdict: 'RUNNING', opened, sold, oversold: sold == null ? null : Math.max(0, sold - opened),
+        reason: 'Provisional: the verdict is counted from the ledger when the rush is over.' };
+    }
+    return { strategy, verdict: running ? 'WAITING' : 'NOT_RUN', opened, sold: null, oversold: null,
+      reason: running ? 'Its turn has not come yet.' : 'The run ended before its turn.' };
+  });
+}
+const oversoldWords = (results) => results.slice(0, 3).map((r) => `${r.strategy} sold ${num(r.sold)} of ${num(r.opened)} units`).join(', ') +
+  (results.length > 3 ? `, and ${results.length - 3} more.` : '.');
+
+/** The one sentence that a reader takes away, and its tone. */
+function sentence({ run, running, stored }) {
+  if (!run && stored) return [run === null ? `No run ${stored} is kept here.` : `Loading run ${stored}…`, 'none'];
+  if (!run) return ['No run yet: start one with ./run load', 'none'];
+  const { results, current } = run;
+  const names = run.parameters.strategies;
+  const total = Math.max(names.length, results.length);
+  const having = (verdict) => results.filter((r) => r.verdict === verdict);
+  const over = having('OVERSOLD');
+  if (running) {
+    const at = current ? names.indexOf(current.strategy) : -1;
+    const now = 'Running: ' + (current ? `${current.strategy}, ${(at < 0 ? results.length : at) + 1} of ${total}` : `${results.length} of ${total} done`);
+    return over.length ? [`${now}. So far ${oversoldWords(over)}`, 'bad'] : [now, 'none'];
+  }
+  const cut = run.finished_at ? '' : `Incomplete run, ${results.length} of ${total} strategies. `;
+  const all = results.filter(judged).length;
+  const worst = RANK.find((verdict) => judged({ verdict }) && having(verdict).length);
+  if (!worst) return [cut + 'No strategy was judged.', 'none'];
+  const found = having(worst);
+  const lead = `${cut}${found.length} of ${all} judged ${all === 1 ? 'strategy' : 'strategies'} ${word(worst)}`;
+  if (over.length) return [`${lead}: ${oversoldWords(over)}`, 'bad'];
+  if (worst === 'HELD' && found.length < all) return [lead + '.', 'none'];
+  if (worst === 'HELD') return [cut + (all === 1 ? 'The one judged strategy HELD.' : `All ${all} judged strategies HELD.`), 'good'];
+  if (worst === 'NOT_EXERCISED') return [lead + ', which proves nothing.', 'none'];
+  return [`${lead}: ${found.map((r) => r.strategy).join(', ')}.`, 'bad'];
+}
+
+function drawVerdict(v) {
+  const [words, tone] = sentence(v);
+  const { run } = v;
+  if ($('verdict-sentence').textContent !== words) {
+    const [before, after] = words.split('./run load');
+    $('verdict-sentence').replaceChildren(before, after == null ? '' : h('code', null, './run load'), after || '');
+    document.title = words.slice(0, 70) + ' · sellout';
+  }
+  set($('verdict'), 'data-tone', tone);
+  const notice = state.report ? `Report of run ${run.id}. One file, no network.` : v.stored ? `Stored run ${v.stored}. ` : '';
+  const back = v.stored ? h('a', { href: '#/' }, 'Back to the newest run') : '';
+  if (!$('notice').textContent.startsWith(notice || '–')) $('notice').replaceChildren(notice, back);
+  $('notice').hidden = !notice;
+  const results = run ? run.results : [];
+  const tally = RANK.map((name) => [name, results.filter((r) => r.verdict === name).length]).filter(([, n]) => n);
+  const parts = tally.map(([name, n]) => `${mark(name)}\u2060\u00A0${n}\u00A0${word(name)}  · `);
+  const surprises = results.filter((r) => r.as_declared === false).map((r) => r.strategy).join(', ');
+  const declared = surprises ? `SURPRISE: ${surprises} not as declared` : parts.length ? 'every verdict as declared' : '';
+  if ($('verdict-counts').textContent !== parts.join('') + declared) {
+    $('verdict-counts').replaceChildren(parts.join(''), surprises ? h('b', { 'data-surprise': true }, declared) : declared);
+  }
+  if (!run) return text($('parameters'), '');
+  const { parameters: p, environment: e } = run;
+  text($('parameters'), [count(p.stock, 'unit'), count(p.attempts, 'attempt'), count(p.buyers, 'buyer') + ' at once',
+    p.quantity > 1 && p.quantity + ' units per order', p.per_buyer_limit && `at most ${p.per_buyer_limit} per buyer`,
+    'scenario ' + p.scenario, 'seed ' + p.seed, 'PostgreSQL ' + e.postgres.replace(/^postgres(ql)?\s+/i, ''),
+    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), count(e.cores, 'core'), when(run.started_at)].filter(Boolean).join(' · '));
+  const where = [e.cpu, e.memory_mib && num(e.memory_mib) + ' MiB', e.os, e.build, `sellout ${e.sellout} ${e.commit}`.trim(),
+    e.private_servers ? 'private throw-away servers' : 'servers that others may use too'];
+  text($('machine'), `Measured on ${where.filter(Boolean).join(' · ')}.`);
+}

@@ -1,0 +1,173 @@
+//! A run of the load test, kept and shown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Answers, Evidence, Guarantee, SaleView, Verdict};
+
+/// Version of [`Run`]; raised when a field changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Latency of one outcome, in microseconds, from request sent to answer read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// Answers measured.
+    pub count: u64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Slowest.
+    pub max: u64,
+}
+
+/// One strategy's row of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunResult {
+    /// Strategy id.
+    pub strategy: String,
+    /// What it claims.
+    pub declared: Guarantee,
+    /// The judgement.
+    pub verdict: Verdict,
+    /// It in one sentence.
+    pub reason: String,
+    /// Is it as declared? `false` makes the exit code 1.
+    pub as_declared: bool,
+    /// Sale that was run; `null` when skipped.
+    pub sale_id: Option<Uuid>,
+    /// What was counted.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+    /// Orders sent.
+    pub attempts: u64,
+    /// What came back.
+    pub answers: Answers,
+    /// First request to last answer.
+    pub seconds: f64,
+    /// Orders sold per second while units were left, each durable before it was acknowledged.
+    pub accepted_per_s: f64,
+    /// Sold-out and limit answers per second.
+    pub rejected_per_s: f64,
+    /// Per outcome: `sold`, `sold_out`, ….
+    pub latency_us: BTreeMap<String, Latency>,
+    /// Most attempts without an answer at one moment.
+    pub peak_in_flight: u64,
+    /// CPU time of the service per attempt, in microseconds, where it can be measured.
+    pub service_cpu_us_per_attempt: Option<f64>,
+}
+
+/// What the load test was asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Parameters {
+    /// Kind of crowd.
+    pub scenario: String,
+    /// Strategies, in order.
+    pub strategies: Vec<String>,
+    /// Units at opening.
+    pub stock: i64,
+    /// Buyers at once.
+    pub buyers: u64,
+    /// Orders sent in all, exactly.
+    pub attempts: u64,
+    /// Units per order.
+    pub quantity: i64,
+    /// Most units per buyer.
+    pub per_buyer_limit: Option<i64>,
+    /// Seed of the choices; the interleavings are the operating system's.
+    pub seed: u64,
+}
+
+/// Where it ran: `GET /v1/environment`, and in every run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Environment {
+    /// Version of sellout.
+    pub sellout: String,
+    /// Commit, where known at build time.
+    pub commit: String,
+    /// CPU model and cores.
+    pub cpu: String,
+    /// Cores seen.
+    pub cores: u64,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Kernel and operating system.
+    pub os: String,
+    /// rustc that built it, and its profile.
+    pub build: String,
+    /// PostgreSQL version and durability settings.
+    pub postgres: String,
+    /// Redis version and durability settings; `null` when there is none.
+    pub redis: Option<String>,
+    /// Are the servers private throw-away instances of this run?
+    pub private_servers: bool,
+}
+
+/// A run of the load test: `--json`, `runs/<time>/run.json`, `PUT /v1/runs/{id}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    /// Version of this shape.
+    pub schema_version: u32,
+    /// Its name: the time it started, `20261123-080512`.
+    pub id: String,
+    /// When it started.
+    pub started_at: String,
+    /// When it ended; `null` while it runs or when it was cut off.
+    pub finished_at: Option<String>,
+    /// Exit code of the load test, once ended.
+    pub exit_code: Option<u8>,
+    /// Where.
+    pub environment: Environment,
+    /// What was asked.
+    pub parameters: Parameters,
+    /// The strategy being loaded just now.
+    pub current: Option<Current>,
+    /// One row per strategy, in the order of the run.
+    pub results: Vec<RunResult>,
+}
+
+/// The strategy that a run is at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Current {
+    /// Strategy id.
+    pub strategy: String,
+    /// Its sale.
+    pub sale_id: Uuid,
+}
+
+/// One line of `GET /v1/runs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunSummary {
+    /// Its name.
+    pub id: String,
+    /// When it started.
+    pub started_at: String,
+    /// Did it end by itself?
+    pub finished: bool,
+    /// Exit code of the load test.
+    pub exit_code: Option<u8>,
+    /// Scenario and sizes in words.
+    pub parameters: String,
+    /// How many strategies per verdict word.
+    pub verdicts: BTreeMap<String, u64>,
+}
+
+/// One `snapshot` event of `GET /v1/events`: complete, so that a page may join at any time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Snapshot {
+    /// Counts up.
+    pub seq: u64,
+    /// Are lab routes on?
+    pub lab: bool,
+    /// The newest run of this process, running or ended; `null` before the first.
+    pub run: Option<Run>,
+    /// The sale that the run is at.
+    pub current: Option<SaleView>,
+    /// Pages listening just now, this one included: looking costs a little.
+    pub viewers: u64,
+}

@@ -1,0 +1,151 @@
+//! The promise of the README's first command: every strategy on real servers, and a table that SQL agrees
+//! with.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use sellout::strategies::ALL;
+use sellout::wire::{Guarantee, Run, Verdict};
+use sqlx::PgPool;
+
+use crate::support::{eventually, fresh_database, servers};
+
+/// `sellout demo --once` in a folder of its own.
+fn demo(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_sellout"));
+    demo.arg("demo").arg("--once").arg("--runs-dir").arg(folder.join("runs")).args(arguments);
+    demo.env_remove("DATABASE_URL").env_remove("REDIS_URL").envs(environment.iter().copied());
+    demo.stdin(Stdio::null()).output().expect("sellout demo")
+}
+
+fn words(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn read_run(path: &Path) -> Run {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).expect("a run")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_tells_what_sql_counts() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let database = fresh_database().await;
+    let json = folder.path().join("out.json");
+    let environment = [("DATABASE_URL", database.as_str()), ("REDIS_URL", &servers().redis_url)];
+    let output = demo(folder.path(), &environment, &["--json", json.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+
+    let run = read_run(&json);
+    let named: Vec<&str> = run.results.iter().map(|r| r.strategy.as_str()).collect();
+    assert_eq!(named, ALL.iter().map(|s| s.id).collect::<Vec<_>>(), "every registered strategy, in order");
+    assert!(run.parameters.attempts >= 2000 && run.parameters.buyers >= 200 && run.parameters.stock == 100);
+    let sold = sold_by_sql(&database).await;
+    for r in &run.results {
+        let (e, id) = (&r.evidence, r.sale_id.expect("a sale").to_string());
+        assert_eq!(
+            e.sold,
+            sold.get(&id).copied().unwrap_or(0),
+            "{}: what it tells and what SQL counts",
+            r.strategy
+        );
+        assert_eq!(r.answers.total(), r.attempts, "{}", r.strategy);
+        assert!(r.as_declared, "{}: {}", r.strategy, r.reason);
+        match r.declared {
+            Guarantee::Oversells => assert_eq!(r.verdict, Verdict::Oversold, "{}: {}", r.strategy, r.reason),
+            Guarantee::Control => assert_eq!((r.verdict, e.sold), (Verdict::Control, 0)),
+            _ => assert_eq!((r.verdict, e.sold), (Verdict::Held, 100), "{}: {}", r.strategy, r.reason),
+        }
+    }
+    let kept = folder.path().join("runs").join(&run.id);
+    assert_eq!(read_run(&kept.join("run.json")).results, run.results);
+    let page = std::fs::read_to_string(kept.join("report.html")).expect("the report");
+    assert!(page.contains("run-data") && !page.contains("src=\"/"), "the report must stand alone");
+    let history = std::fs::read_to_string(kept.join("history.ndjson")).expect("the history");
+    let asked = history.lines().filter(|l| l.contains("\"invoke\"")).count() as u64;
+    assert_eq!(asked, run.results.iter().map(|r| r.attempts).sum::<u64>(), "each request is on file");
+}
+
+async fn sold_by_sql(database: &str) -> BTreeMap<String, i64> {
+    let pool = PgPool::connect(database).await.expect("PostgreSQL");
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("select sale_id::text, sum(quantity)::bigint from orders group by sale_id")
+            .fetch_all(&pool)
+            .await
+            .expect("the ledger");
+    rows.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strategy_without_its_server_is_skipped_with_the_reason() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let database = fresh_database().await;
+    let json = folder.path().join("out.json");
+    // No redis-server is to be found there.
+    let nowhere = folder.path().to_str().expect("a path");
+    let environment = [("DATABASE_URL", database.as_str()), ("PATH", nowhere)];
+    let few =
+        ["--attempts", "400", "--buyers", "40", "--stock", "20", "--json", json.to_str().expect("a path")];
+    let output = demo(folder.path(), &environment, &few);
+    let run = read_run(&json);
+    for id in ["lock_redis", "redis_lua"] {
+        let row = run.results.iter().find(|r| r.strategy == id).expect("listed, not dropped");
+        assert_eq!(row.verdict, Verdict::Skipped);
+        assert!(row.reason.contains("REDIS_URL"), "{}", row.reason);
+    }
+    assert_ne!(
+        output.status.code(),
+        Some(5),
+        "skipped rows count only when they were named: {}",
+        words(&output)
+    );
+    let named = [&few[..], &["--strategies", "redis_lua"]].concat();
+    let output = demo(folder.path(), &environment, &named);
+    assert_eq!(output.status.code(), Some(5), "{}", words(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_the_demo_with_its_servers_and_keeps_what_was_sold() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_sellout"))
+        .args(["demo", "--attempts", "200000", "--strategies", "naive", "--runs-dir"])
+        .arg(folder.path())
+        .env("DATABASE_URL", fresh_database().await)
+        .env("REDIS_URL", &servers().redis_url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sellout demo");
+    // Under way: the load test has written down some thousand orders.
+    let under_way = || {
+        let run = std::fs::read_dir(folder.path()).ok().and_then(|mut d| d.next()?.ok());
+        run.and_then(|r| r.path().join("history.ndjson").metadata().ok()).is_some_and(|m| m.len() > 200_000)
+    };
+    eventually("the run is under way", async || under_way()).await;
+    let children = children_of(demo.id());
+    assert!(children.len() >= 2, "service and load test: {children:?}");
+    kill_process(Pid::from_child(&demo), Signal::INT).expect("interrupt");
+    let status = tokio::task::spawn_blocking(move || demo.wait()).await.expect("join").expect("wait");
+    assert_eq!(status.code(), Some(130));
+    let alive = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
+    assert_eq!(children.iter().filter(|p| alive(p)).count(), 0, "{children:?} outlived the demo");
+    let kept =
+        std::fs::read_dir(folder.path()).expect("runs").next().expect("a run").expect("an entry").path();
+    let run = read_run(&kept.join("run.json"));
+    assert_eq!(run.exit_code, Some(130));
+    assert!(run.results[0].evidence.sold > 0, "what was sold until then is judged: {:?}", run.results[0]);
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let of =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks
+        .flat_map(|t| {
+            of(t.expect("a thread")).split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
+}
