@@ -158,7 +158,7 @@ impl Desk {
             Err(Failure::Refused(status, said)) => {
                 if !self.tally_warned.swap(true, Ordering::Relaxed) {
                     eprintln!(
-                        "sellout-load: the service takes no tally ({status}: {said}): our own count judges alone."
+                        "sellout-load: no tally is taken ({status}: {said}): our own count judges alone."
                     );
                 }
                 Ok(false)

@@ -136,7 +136,8 @@ impl Browser {
     /// What the reader prefers: `prefers-color-scheme` and `prefers-reduced-motion`.
     pub async fn prefer(&self, scheme: &str, motion: &str) {
         let features = json!([
-            {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion}
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": motion}
         ]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
@@ -190,7 +191,8 @@ fn delete(port: u16, session: &str) -> std::io::Result<()> {
     if answer.ends_with(b"200") { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
 }
 
-/// On a port of its own choice, which it says on stdout; what it leaves in the temporary folder goes with `home`.
+/// On a port of its own choice, which it says on stdout; what it leaves in the temporary folder goes with
+/// `home`.
 fn start_driver(home: &Path) -> (Child, u16) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let program: PathBuf = std::env::split_paths(&path)
