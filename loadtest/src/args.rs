@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::plan::Crowd;
+use crate::crowd::Crowd;
 use crate::scenarios::Scenario;
 
 const AFTER_HELP: &str = "\

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use crate::answer::Answer;
 use crate::args::Args;
 use crate::client::Service;
+use crate::crowd::PlannedOrder;
 use crate::history::History;
 use crate::interrupt;
-use crate::plan::PlannedOrder;
 use crate::tally::Witness;
 
 /// A buyer who died on the way must not keep the others from starting.

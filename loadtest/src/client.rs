@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::plan::PlannedOrder;
+use crate::crowd::PlannedOrder;
 
 /// Limit of everything that is not an order: ledgers may be long.
 const CALL_LIMIT: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::plan::PlannedOrder;
+use crate::crowd::PlannedOrder;
 
 /// The file, and the clock that its lines share.
 pub struct History {

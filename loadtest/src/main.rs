@@ -11,6 +11,7 @@ mod attack;
 mod choose;
 mod client;
 mod cpu;
+mod crowd;
 mod deliver;
 mod exit;
 mod history;

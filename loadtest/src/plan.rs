@@ -4,36 +4,8 @@
 //! divide the work, and a second run with the same seed asks for the same orders in the same
 //! sequence. What happens between them stays the operating system's.
 
+use crate::crowd::{Crowd, Dice, PlannedOrder};
 use crate::scenarios::Scenario;
-
-/// How many come, and for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Crowd {
-    /// Buyers at once.
-    pub buyers: u64,
-    /// Requests in all.
-    pub attempts: u64,
-    /// Units per order.
-    pub quantity: i64,
-}
-
-/// One request to be sent. Several may carry the same key: retries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedOrder {
-    /// Its idempotency key.
-    pub key: String,
-    /// Who asks.
-    pub buyer_id: String,
-    /// For how many units.
-    pub quantity: i64,
-}
-
-impl PlannedOrder {
-    /// The `n`th operation, asked for by its own buyer.
-    pub fn new(n: u64, quantity: i64) -> Self {
-        PlannedOrder { key: format!("k{n}"), buyer_id: format!("buyer-{n}"), quantity }
-    }
-}
 
 /// The orders of one strategy's run: the same crowd for every strategy, under keys of its own.
 pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<PlannedOrder> {
@@ -42,25 +14,6 @@ pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> V
         order.key.insert_str(0, key_prefix);
     }
     orders
-}
-
-/// SplitMix64: small, seeded, the same everywhere. A plan needs no better.
-pub struct Dice(u64);
-
-impl Dice {
-    /// Dice that always fall the same for the same seed.
-    pub fn new(seed: u64) -> Self {
-        Dice(seed)
-    }
-
-    /// A number below `n`; 0 for `n` = 0.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % n.max(1)
-    }
 }
 
 /// A seed for a run that asked for none: 32 bits, so that JSON readers with doubles keep it exact.

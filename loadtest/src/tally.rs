@@ -14,7 +14,7 @@ use sellout::wire::{Answers, Latency, Tally, ToldYes};
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::plan::PlannedOrder;
+use crate::crowd::PlannedOrder;
 
 /// Listens to every buyer of one sale.
 #[derive(Default)]

@@ -9,7 +9,7 @@ mod rush;
 
 use clap::ValueEnum;
 
-use crate::plan::{Crowd, Dice, PlannedOrder};
+use crate::crowd::{Crowd, Dice, PlannedOrder};
 
 /// A kind of crowd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,7 @@
 //! One buyer, many clicks: the same person under a new key each time, from many devices at once.
 //! Idempotency keys do not help here; only the per-buyer limit does, and it must hold under a race.
 
-use crate::plan::{Crowd, PlannedOrder};
+use crate::crowd::{Crowd, PlannedOrder};
 
 /// Most units for the buyer when none was asked for.
 const LIMIT: i64 = 5;

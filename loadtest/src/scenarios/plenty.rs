@@ -2,7 +2,7 @@
 //! counter wrong, undersells; and the speed is that of selling alone, with no sold-out answers in it.
 
 use super::rush;
-use crate::plan::{Crowd, PlannedOrder};
+use crate::crowd::{Crowd, PlannedOrder};
 
 /// Most units that a sale may have.
 const UNITS_MAX: i64 = 1_000_000_000;

@@ -4,7 +4,7 @@
 //! still under way (two carts, a double click, a proxy that retries); the others come two rounds of
 //! all buyers later, when the answer is long there. Every copy is an attempt and counts as one.
 
-use crate::plan::{Crowd, Dice, PlannedOrder};
+use crate::crowd::{Crowd, Dice, PlannedOrder};
 
 /// Keys with their copies, in the sequence in which they are taken.
 pub fn orders(crowd: &Crowd, dice: &mut Dice) -> Vec<PlannedOrder> {

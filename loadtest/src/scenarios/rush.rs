@@ -3,7 +3,7 @@
 //! Each attempt is a buyer and a key of its own, so nothing but the stock can refuse it. There is
 //! nothing to draw: who comes first is decided by the scheduler, and that is the experiment.
 
-use crate::plan::{Crowd, PlannedOrder};
+use crate::crowd::{Crowd, PlannedOrder};
 
 /// One new buyer per attempt.
 pub fn orders(crowd: &Crowd) -> Vec<PlannedOrder> {
