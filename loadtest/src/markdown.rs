@@ -138,10 +138,12 @@ mod tests {
         let newest = files.filter(|f| f.extension().is_some_and(|e| e == "json")).max().unwrap();
         let run: Run = serde_json::from_str(&std::fs::read_to_string(&newest).unwrap()).unwrap();
         let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-        let after = readme.split_once("<!-- results:start -->").unwrap().1;
-        let shown = after.split_once("<!-- results:end -->").unwrap().0;
+        let (before, rest) = readme.split_once("<!-- results:start -->").unwrap();
+        let (shown, after) = rest.split_once("<!-- results:end -->").unwrap();
         if std::env::var_os("UPDATE_README").is_some() {
-            let page = readme.replace(shown, &format!("\n{}\n", section(&run).trim()));
+            let section = section(&run);
+            let (start, end) = ("<!-- results:start -->", "<!-- results:end -->");
+            let page = format!("{before}{start}\n{}\n{end}{after}", section.trim());
             std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"), page).unwrap();
             return;
         }
