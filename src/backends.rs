@@ -41,6 +41,9 @@ impl Need {
 pub struct Backends {
     /// Orders: the pool that the strategies sell from.
     pub pg: PgPool,
+    /// Locks that last as long as a session. A pool of their own: who holds a lock here waits for a
+    /// connection of `pg`, and must not wait for one that a waiter for the lock has.
+    pub pg_locks: PgPool,
     /// Reading beside the road (audit, exports, lookups), so that a rush does not starve it nor it the rush.
     pub pg_reads: PgPool,
     /// Redis, or why there is none.
@@ -83,13 +86,14 @@ impl Backends {
             Err(sqlx::Error::PoolTimedOut) => return Err(why_not(&options, limits.wait()).await),
             opened => opened?,
         };
+        let pg_locks = pool(limits.lock_connections_max).connect_lazy_with(options.clone());
         let pg_reads = pool(limits.read_connections_max).connect_lazy_with(options);
         migrator().run(&pg).await?;
         let redis = match redis_url {
             None => Err("REDIS_URL is not set".to_owned()),
             Some(url) => open_redis(url, &limits),
         };
-        Ok(Backends { pg, pg_reads, redis, limits })
+        Ok(Backends { pg, pg_locks, pg_reads, redis, limits })
     }
 
     /// Redis, or a refusal in which nothing was taken.
@@ -242,6 +246,7 @@ fn migrator() -> Migrator {
         (2, "stock", include_str!("../migrations/0002_stock.sql")),
         (3, "ledger", include_str!("../migrations/0003_ledger.sql")),
         (4, "tallies", include_str!("../migrations/0004_tallies.sql")),
+        (5, "locks", include_str!("../migrations/0005_locks.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         let sql = sqlx::SqlStr::from_static(sql);

@@ -62,6 +62,10 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_POOL_CONNECTIONS_MAX", default_value_t = 16)]
     pub pool_connections_max: u32,
 
+    /// PostgreSQL connections that hold locks.
+    #[arg(long, env = "SELLOUT_LOCK_CONNECTIONS_MAX", default_value_t = 16)]
+    pub lock_connections_max: u32,
+
     /// PostgreSQL connections that read (audit, exports, look-ups).
     #[arg(long, env = "SELLOUT_READ_CONNECTIONS_MAX", default_value_t = 4)]
     pub read_connections_max: u32,

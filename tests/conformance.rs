@@ -36,19 +36,19 @@ type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A requirement: its name and how it is tried on a strategy.
 struct Requirement {
     name: &'static str,
-    /// A control sells nothing; few requirements make sense for it.
-    for_controls: bool,
+    /// Whom it concerns.
+    concerns: fn(&Spec) -> bool,
     attempt: fn(Arc<Bench>, &'static Spec) -> Trying,
 }
 
 macro_rules! requirement {
     ($room:ident::$name:ident) => {
-        requirement!($room::$name, false)
+        requirement!($room::$name, sells)
     };
-    ($room:ident::$name:ident, $controls:literal) => {
+    ($room:ident::$name:ident, $concerns:path) => {
         Requirement {
             name: stringify!($name),
-            for_controls: $controls,
+            concerns: $concerns,
             attempt: |bench, spec| Box::pin(async move { $room::$name(&bench, spec).await }),
         }
     };
@@ -56,7 +56,7 @@ macro_rules! requirement {
 
 const REQUIREMENTS: &[Requirement] = &[
     requirement!(requirements::sells_every_unit_and_no_more),
-    requirement!(requirements::says_sold_out_and_changes_nothing, true),
+    requirement!(requirements::says_sold_out_and_changes_nothing, everybody),
     requirement!(requirements::a_repeated_key_sells_once_one_after_the_other),
     requirement!(requirements::a_repeated_key_sells_once_fifty_at_once),
     requirement!(requirements::a_repeated_key_sells_once_after_a_restart),
@@ -67,8 +67,18 @@ const REQUIREMENTS: &[Requirement] = &[
     requirement!(requirements::two_processes_sell_one_stock),
     requirement!(schedules::the_last_unit_is_sold_once_whoever_is_held_where),
     requirement!(schedules::a_cut_wire_is_unknown_and_a_retry_learns_the_truth),
-    requirement!(schedules::costs_the_declared_round_trips, true),
+    requirement!(schedules::who_outlives_its_lock_oversells_unless_fenced, schedules::can_outlive_its_lock),
+    requirement!(schedules::costs_the_declared_round_trips, everybody),
 ];
+
+/// A control sells nothing; few requirements make sense for it.
+fn sells(spec: &Spec) -> bool {
+    spec.guarantee != sellout::wire::Guarantee::Control
+}
+
+fn everybody(_: &Spec) -> bool {
+    true
+}
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -80,7 +90,7 @@ fn main() {
         Arc::new(Bench { app: runtime.block_on(TestApp::start()) })
     });
     let trials = REQUIREMENTS.iter().flat_map(|requirement| {
-        let fits = |spec: &&&'static Spec| requirement.for_controls || spec.id != "noop";
+        let fits = |spec: &&&'static Spec| (requirement.concerns)(spec);
         let (bench, runtime) = (bench.clone(), Arc::clone(&runtime));
         ALL.iter().filter(fits).map(move |&spec| {
             let (bench, runtime) = (bench.clone(), Arc::clone(&runtime));

@@ -26,7 +26,7 @@ pub async fn list(state: web::Data<State>) -> HttpResponse {
 /// A card; `unavailable` says why no sale can be opened with it now.
 pub fn card(spec: &Spec, unavailable: Option<String>) -> StrategyCard {
     let statement =
-        |(name, text): &(&str, &str)| StatementView { name: (*name).to_owned(), text: (*text).to_owned() };
+        |(name, text): (&str, &str)| StatementView { name: name.to_owned(), text: text.to_owned() };
     StrategyCard {
         id: spec.id.to_owned(),
         title: spec.title(),
@@ -40,7 +40,7 @@ pub fn card(spec: &Spec, unavailable: Option<String>) -> StrategyCard {
         available: unavailable.is_none(),
         unavailable_reason: unavailable,
         doc: spec.doc(),
-        statements: spec.statements.iter().map(statement).collect(),
+        statements: spec.statements().map(statement).collect(),
         source: spec.source.to_owned(),
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! # Guarantee
 //! Conditional. One holder at a time while Redis is up and every holder is faster than its lease. Nothing
-//! stops a holder that was paused for longer from writing; a fencing token would, and this row has none.
+//! stops a holder that was paused for longer from writing. This lock has no token; `lock_redis_fenced` mints
+//! one at the stock row when it reads, and writes only if nobody newer has looked since: exact.
 //!
 //! # Fails when
 //! The holder is paused beyond its lease, Redis fails over to a replica that never saw the key, or its
@@ -32,8 +33,10 @@ use crate::backends::{self, Backends};
 use crate::patience::Patience;
 use crate::sale::Error;
 
-/// The release script.
-pub const RELEASE: &str = include_str!("lock_redis.release.lua");
+/// Its script.
+pub const STATEMENTS: [(&str, &str); 1] = [("lock_redis.release.lua", RELEASE)];
+
+const RELEASE: &str = include_str!("lock_redis.release.lua");
 /// Its own source, for the card.
 pub const SOURCE: &str = include_str!("lock_redis.rs");
 
@@ -46,14 +49,10 @@ pub struct LockRedis {
 }
 
 impl LockRedis {
-    /// Takes part in the locks of this Redis.
-    pub fn new(backends: &Backends) -> Result<LockRedis, Error> {
-        Ok(LockRedis {
-            pool: backends.redis()?.clone(),
-            lease: backends.limits.lock_lease(),
-            wait: backends.limits.wait(),
-            release: Script::new(RELEASE),
-        })
+    /// The same lock with a lease of its own.
+    pub fn with_lease(backends: &Backends, lease: Duration) -> Result<LockRedis, Error> {
+        let (pool, wait) = (backends.redis()?.clone(), backends.limits.wait());
+        Ok(LockRedis { pool, lease, wait, release: Script::new(RELEASE) })
     }
 }
 
@@ -69,6 +68,10 @@ pub struct Held {
 #[async_trait]
 impl Lock for LockRedis {
     type Guard = Held;
+
+    fn new(backends: &Backends) -> Result<LockRedis, Error> {
+        LockRedis::with_lease(backends, backends.limits.lock_lease())
+    }
 
     async fn acquire(&self, sale: Uuid) -> Result<Held, Error> {
         // The connection is kept from the first question to the release: the pool bounds how many poll, the
@@ -97,8 +100,8 @@ impl Lock for LockRedis {
 
 #[async_trait]
 impl Guard for Held {
-    fn deadline(&self) -> Instant {
-        self.deadline
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.deadline)
     }
 
     async fn release(mut self) -> Released {

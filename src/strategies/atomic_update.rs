@@ -32,6 +32,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "atomic_update",
+    variant: "",
     guarantee: Guarantee::Exact,
     breaks: &[],
     oversells_in: None,
@@ -39,7 +40,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 1, sold_out: 2 },
     remembers_keys: false,
     needs: &[Need::Postgres],
-    statements: &[("atomic_update.sql", TAKE)],
+    statements: &[&[("atomic_update.sql", TAKE)]],
     source: include_str!("atomic_update.rs"),
     build: |backends| Ok(Arc::new(AtomicUpdate { pg: backends.pg.clone() })),
 };

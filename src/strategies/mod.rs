@@ -19,9 +19,12 @@
 //! - at each line where an interleaving matters, say what another buyer can do just now.
 
 mod atomic_update;
+mod fenced_take;
+mod lock_released_before_commit;
 mod naive;
 mod noop;
 mod optimistic;
+mod pg_advisory_same_statement;
 mod redis_lua;
 mod row_lock;
 mod serializable;
@@ -41,11 +44,24 @@ use crate::wire::{Guarantee, RoundTrips};
 pub static ALL: &[&Spec] = &[
     &naive::SPEC,
     &unguarded_decrement::SPEC,
+    &lock_released_before_commit::SPEC,
+    &pg_advisory_same_statement::SPEC,
+    &under_lock::LOCK_REDIS_SHORT_LEASE,
     &atomic_update::SPEC,
     &row_lock::SPEC,
     &optimistic::SPEC,
     &serializable::SPEC,
+    &under_lock::LOCK_IN_PROCESS,
+    &under_lock::LOCK_IN_PROCESS_FENCED,
+    &under_lock::LOCK_PG_ROW,
+    &under_lock::LOCK_PG_ROW_FENCED,
+    &under_lock::LOCK_PG_ADVISORY,
+    &under_lock::LOCK_PG_ADVISORY_FENCED,
+    &under_lock::LOCK_PG_TABLE,
+    &under_lock::LOCK_PG_TABLE_FENCED,
+    &under_lock::LOCK_PG_UNIQUE,
     &under_lock::LOCK_REDIS,
+    &under_lock::LOCK_REDIS_FENCED,
     &redis_lua::SPEC,
     &noop::SPEC,
 ];
@@ -74,6 +90,12 @@ pub enum Hazard {
     NegativeCounter,
     /// A holder outlives its lease and another one enters.
     LeaseExpiry,
+    /// A second process does not know the lock of the first.
+    SecondProcess,
+    /// The session that holds the lock ends, and its holder goes on.
+    SessionLost,
+    /// A holder that dies leaves the lock behind for ever.
+    LockLeft,
     /// A crash between two stores leaves units that nobody sells.
     CrashBetweenStores,
     /// The store may forget what it acknowledged.
@@ -88,6 +110,9 @@ impl Hazard {
             Hazard::LostUpdate => "lost_update",
             Hazard::NegativeCounter => "negative_counter",
             Hazard::LeaseExpiry => "lease_expiry",
+            Hazard::SecondProcess => "second_process",
+            Hazard::SessionLost => "session_lost",
+            Hazard::LockLeft => "lock_left",
             Hazard::CrashBetweenStores => "crash_between_stores",
             Hazard::StoreLoss => "store_loss",
         }
@@ -98,6 +123,8 @@ impl Hazard {
 pub struct Spec {
     /// File stem, JSON value, metric label, test name.
     pub id: &'static str,
+    /// What to add to its title, where several share a source.
+    pub variant: &'static str,
     /// What it claims.
     pub guarantee: Guarantee,
     /// What really goes wrong.
@@ -114,8 +141,8 @@ pub struct Spec {
     pub remembers_keys: bool,
     /// Servers.
     pub needs: &'static [Need],
-    /// SQL and Lua: file name and text, the very text that runs.
-    pub statements: &'static [(&'static str, &'static str)],
+    /// SQL and Lua in groups: file name and text, the very text that runs.
+    pub statements: &'static [&'static [(&'static str, &'static str)]],
     /// Its own source.
     pub source: &'static str,
     /// Makes it from open servers; an error says which is missing.
@@ -141,7 +168,14 @@ impl Spec {
 
     /// The first line of its head.
     pub fn title(&self) -> String {
-        self.doc().lines().next().unwrap_or(self.id).trim_end_matches('.').to_owned()
+        let doc = self.doc();
+        let first = doc.lines().next().unwrap_or(self.id).trim_end_matches('.');
+        format!("{first}{}", self.variant)
+    }
+
+    /// Its statements, one after the other.
+    pub fn statements(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.statements.iter().flat_map(|group| group.iter().copied())
     }
 
     /// Does this really go wrong here?

@@ -35,6 +35,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "naive",
+    variant: "",
     guarantee: Guarantee::Oversells,
     breaks: &[Hazard::StaleRead, Hazard::LostUpdate],
     oversells_in: Some("rush"),
@@ -42,13 +43,13 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
     needs: &[Need::Postgres],
-    statements: STATEMENTS,
+    statements: &[&STATEMENTS],
     source: include_str!("naive.rs"),
     build: |backends| Ok(Arc::new(Naive::new(backends))),
 };
 
 /// Its two statements; under a lock they are the same two.
-pub(super) const STATEMENTS: &[(&str, &str)] = &[("naive.read.sql", READ), ("naive.write.sql", WRITE)];
+pub(super) const STATEMENTS: [(&str, &str); 2] = [("naive.read.sql", READ), ("naive.write.sql", WRITE)];
 
 const READ: &str = include_str!("naive.read.sql");
 const WRITE: &str = include_str!("naive.write.sql");

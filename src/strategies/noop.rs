@@ -28,6 +28,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "noop",
+    variant: "",
     guarantee: Guarantee::Control,
     breaks: &[],
     oversells_in: None,

@@ -34,6 +34,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "optimistic",
+    variant: "",
     guarantee: Guarantee::Exact,
     breaks: &[],
     oversells_in: None,
@@ -41,7 +42,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
     needs: &[Need::Postgres],
-    statements: &[("optimistic.read.sql", READ), ("optimistic.swap.sql", SWAP)],
+    statements: &[&[("optimistic.read.sql", READ), ("optimistic.swap.sql", SWAP)]],
     source: include_str!("optimistic.rs"),
     build: |backends| {
         let wait = backends.limits.wait();

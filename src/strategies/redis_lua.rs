@@ -37,6 +37,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "redis_lua",
+    variant: "",
     guarantee: Guarantee::NeverOver,
     breaks: &[Hazard::CrashBetweenStores, Hazard::StoreLoss],
     oversells_in: Some("Redis losing acknowledged writes"),
@@ -44,7 +45,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 3, sold_out: 2 },
     remembers_keys: true,
     needs: &[Need::Postgres, Need::Redis],
-    statements: &[("redis_lua.lua", TAKE), ("redis_lua.record.sql", RECORD)],
+    statements: &[&[("redis_lua.lua", TAKE), ("redis_lua.record.sql", RECORD)]],
     source: include_str!("redis_lua.rs"),
     build: |backends| Ok(Arc::new(RedisLua::new(backends)?)),
 };

@@ -31,6 +31,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "row_lock",
+    variant: "",
     guarantee: Guarantee::Exact,
     breaks: &[],
     oversells_in: None,
@@ -38,7 +39,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
     needs: &[Need::Postgres],
-    statements: &[("row_lock.lock.sql", LOCK), ("row_lock.take.sql", TAKE)],
+    statements: &[&[("row_lock.lock.sql", LOCK), ("row_lock.take.sql", TAKE)]],
     source: include_str!("row_lock.rs"),
     build: |backends| Ok(Arc::new(RowLock { pg: backends.pg.clone() })),
 };

@@ -33,6 +33,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "serializable",
+    variant: "",
     guarantee: Guarantee::Exact,
     breaks: &[],
     oversells_in: None,
@@ -40,7 +41,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
     needs: &[Need::Postgres],
-    statements: &[("serializable.read.sql", READ), ("serializable.write.sql", WRITE)],
+    statements: &[&[("serializable.read.sql", READ), ("serializable.write.sql", WRITE)]],
     source: include_str!("serializable.rs"),
     build: |backends| {
         let wait = backends.limits.wait();

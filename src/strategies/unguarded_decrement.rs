@@ -32,6 +32,7 @@ use crate::wire::{Guarantee, RoundTrips};
 /// The typed facts.
 pub const SPEC: Spec = Spec {
     id: "unguarded_decrement",
+    variant: "",
     guarantee: Guarantee::Oversells,
     breaks: &[Hazard::StaleRead, Hazard::NegativeCounter],
     oversells_in: Some("rush"),
@@ -39,7 +40,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
     needs: &[Need::Postgres],
-    statements: &[("unguarded_decrement.read.sql", READ), ("unguarded_decrement.write.sql", WRITE)],
+    statements: &[&[("unguarded_decrement.read.sql", READ), ("unguarded_decrement.write.sql", WRITE)]],
     source: include_str!("unguarded_decrement.rs"),
     build: |backends| Ok(Arc::new(UnguardedDecrement { pg: backends.pg.clone() })),
 };

@@ -1,6 +1,6 @@
 //! Strategies and locks: one file each, all of the same shape, and none outside the registry.
 
-use sellout::strategies::ALL;
+use sellout::strategies::{ALL, Spec};
 
 use crate::hold;
 use crate::tree::{File, tree};
@@ -71,10 +71,15 @@ fn headless(files: &[File]) -> Vec<String> {
     faults
 }
 
+/// The file of a strategy. A lock with a fence stands in the file of the lock.
+fn stem(spec: &Spec) -> &'static str {
+    spec.id.strip_suffix("_fenced").unwrap_or(spec.id)
+}
+
 fn unregistered(files: &[File]) -> Vec<String> {
     let exhibit: Vec<_> = files.iter().filter(|f| f.is_exhibit()).collect();
-    let stray = exhibit.iter().filter(|f| !ALL.iter().any(|spec| spec.id == f.stem()));
-    let missing = ALL.iter().filter(|spec| !exhibit.iter().any(|f| f.stem() == spec.id));
+    let stray = exhibit.iter().filter(|f| !ALL.iter().any(|spec| stem(spec) == f.stem()));
+    let missing = ALL.iter().filter(|spec| !exhibit.iter().any(|f| f.stem() == stem(spec)));
     let stray = stray.map(|f| format!("{}: not in strategies::ALL under the name of its file", f.path));
     stray
         .chain(missing.map(|spec| format!("{}: no file strategies/{0}.rs or locks/{0}.rs", spec.id)))
@@ -88,16 +93,16 @@ fn misquoted(files: &[File]) -> Vec<String> {
             let paths = [format!("src/strategies/{name}"), format!("src/locks/{name}")];
             files.iter().find(|f| paths.contains(&f.path)).map(|f| f.text.as_str())
         };
-        let source = format!("{}.rs", spec.id);
+        let source = format!("{}.rs", stem(spec));
         if beside(&source) != Some(spec.source) {
             faults.push(format!("{}: {source} is not its source", spec.id));
         }
-        let other = spec.statements.iter().filter(|(name, text)| beside(name) != Some(*text));
+        let other = spec.statements().filter(|(name, text)| beside(name) != Some(*text));
         faults
             .extend(other.map(|(name, _)| format!("{}: {name} is not the statement of that name", spec.id)));
         // A statement that lies beside a strategy and is not on its card is one that nobody PREPAREs.
-        let own = |f: &&File| f.is_statement() && f.stem() == spec.id;
-        let unlisted = |f: &&File| !spec.statements.iter().any(|(_, text)| *text == f.text);
+        let own = |f: &&File| f.is_statement() && f.stem() == stem(spec);
+        let unlisted = |f: &&File| !spec.statements().any(|(_, text)| text == f.text);
         faults.extend(
             files.iter().filter(own).filter(unlisted).map(|f| format!("{}: not on its card", f.path)),
         );

@@ -79,7 +79,12 @@ impl File {
     /// One file per strategy and per lock: the exhibit.
     pub fn is_exhibit(&self) -> bool {
         let beside = |folder: &str| self.path.strip_prefix(folder).is_some_and(|name| !name.contains('/'));
-        let faces = ["src/strategies/mod.rs", "src/strategies/under_lock.rs", "src/locks/mod.rs"];
+        let faces = [
+            "src/strategies/mod.rs",
+            "src/strategies/under_lock.rs",
+            "src/strategies/fenced_take.rs",
+            "src/locks/mod.rs",
+        ];
         self.is("rs")
             && (beside("src/strategies/") || beside("src/locks/"))
             && !faces.contains(&self.path.as_str())

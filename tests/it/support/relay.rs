@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 const NEVER: u64 = u64::MAX;
 /// A bare Sync: sqlx's pool checks each connection that it takes back. It happens beside the order, no buyer
@@ -27,7 +27,8 @@ struct State {
     hold_at: AtomicU64,
     cut_at: AtomicU64,
     holding: AtomicBool,
-    go: Notify,
+    /// May the turn that is kept back go?
+    go: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -40,7 +41,7 @@ impl Relay {
             hold_at: AtomicU64::new(NEVER),
             cut_at: AtomicU64::new(NEVER),
             holding: AtomicBool::new(false),
-            go: Notify::new(),
+            go: watch::Sender::new(true),
         });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
@@ -62,6 +63,7 @@ impl Relay {
 
     /// Keeps the `nth` turn from now back (1 is the next).
     pub fn hold(&self, nth: u64) {
+        self.state.go.send_replace(false);
         self.state.hold_at.store(self.turns() + nth, SeqCst);
     }
 
@@ -73,12 +75,28 @@ impl Relay {
     /// Lets it go, and whatever comes after it.
     pub fn release(&self) {
         self.state.hold_at.store(NEVER, SeqCst);
-        self.state.go.notify_one();
+        self.state.go.send_replace(true);
     }
 
     /// Delivers the `nth` turn from now and cuts the wire before its answer.
     pub fn cut(&self, nth: u64) {
         self.state.cut_at.store(self.turns() + nth, SeqCst);
+    }
+}
+
+/// While it lives a turn is kept back; also when the wire is cut meanwhile.
+struct Holding<'a>(&'a AtomicBool);
+
+impl Holding<'_> {
+    fn on(flag: &AtomicBool) -> Holding<'_> {
+        flag.store(true, SeqCst);
+        Holding(flag)
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
     }
 }
 
@@ -94,9 +112,9 @@ async fn talk(state: Arc<State>, client: TcpStream, server: TcpStream) {
             if &bytes[..n] != POOL_CHECK && server_spoke.swap(false, SeqCst) {
                 let turn = counts.turns.fetch_add(1, SeqCst) + 1;
                 if turn == counts.hold_at.load(SeqCst) {
-                    counts.holding.store(true, SeqCst);
-                    counts.go.notified().await;
-                    counts.holding.store(false, SeqCst);
+                    let _holding = Holding::on(&counts.holding);
+                    let mut go = counts.go.subscribe();
+                    let _never_closed = go.wait_for(|go| *go).await;
                 }
                 if turn == counts.cut_at.load(SeqCst) {
                     counts.cut_at.store(NEVER, SeqCst);
