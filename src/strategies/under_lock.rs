@@ -134,7 +134,7 @@ pub const LOCK_REDIS_SHORT_LEASE: Spec = Spec {
     id: "lock_redis_short_lease",
     guarantee: Guarantee::Oversells,
     breaks: &[Hazard::StaleRead, Hazard::LostUpdate, Hazard::LeaseExpiry],
-    oversells_in: Some("rush"),
+    oversells_in: Some("a take slower than its lease"),
     fails_when: "the work takes longer than the lease of 1 ms",
     round_trips: RoundTrips { sold: 5, sold_out: 5 },
     statements: &[&naive::STATEMENTS, &lock_redis::STATEMENTS],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use sellout::strategies::ALL;
+use sellout::strategies::{ALL, Need, Spec};
 use sellout::wire::{Guarantee, Run, Verdict};
 use sqlx::PgPool;
 
@@ -53,6 +53,8 @@ async fn the_demo_tells_what_sql_counts() {
         assert_eq!(r.answers.total(), r.attempts, "{}", r.strategy);
         assert!(r.as_declared, "{}: {}", r.strategy, r.reason);
         match r.declared {
+            // Where it needs a fault, a rush may or may not do: the schedules of conformance show it.
+            Guarantee::Oversells if needs_a_fault(&r.strategy) => {}
             Guarantee::Oversells => assert_eq!(r.verdict, Verdict::Oversold, "{}: {}", r.strategy, r.reason),
             Guarantee::Control => assert_eq!((r.verdict, e.sold), (Verdict::Control, 0)),
             _ => assert_eq!((r.verdict, e.sold), (Verdict::Held, 100), "{}: {}", r.strategy, r.reason),
@@ -65,6 +67,10 @@ async fn the_demo_tells_what_sql_counts() {
     let history = std::fs::read_to_string(kept.join("history.ndjson")).expect("the history");
     let asked = history.lines().filter(|l| l.contains("\"invoke\"")).count() as u64;
     assert_eq!(asked, run.results.iter().map(|r| r.attempts).sum::<u64>(), "each request is on file");
+}
+
+fn needs_a_fault(strategy: &str) -> bool {
+    Spec::find(strategy).expect("registered").oversells_in != Some("rush")
 }
 
 async fn sold_by_sql(database: &str) -> BTreeMap<String, i64> {
@@ -89,7 +95,8 @@ async fn a_strategy_without_its_server_is_skipped_with_the_reason() {
         ["--attempts", "400", "--buyers", "40", "--stock", "20", "--json", json.to_str().expect("a path")];
     let output = demo(folder.path(), &environment, &few);
     let run = read_run(&json);
-    for id in ["lock_redis", "redis_lua"] {
+    let wants_redis = ALL.iter().filter(|s| s.needs.contains(&Need::Redis)).map(|s| s.id);
+    for id in wants_redis {
         let row = run.results.iter().find(|r| r.strategy == id).expect("listed, not dropped");
         assert_eq!(row.verdict, Verdict::Skipped);
         assert!(row.reason.contains("REDIS_URL"), "{}", row.reason);
