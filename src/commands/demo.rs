@@ -19,7 +19,9 @@ const POLL: Duration = Duration::from_millis(50);
 const START_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
-#[command(after_help = "DATABASE_URL and REDIS_URL point the demo at servers of your own.")]
+#[command(
+    after_help = "Each of these addresses points the demo at servers of your own; the rest is private."
+)]
 pub(super) struct Demo {
     /// End after the table, with the load test's exit code, instead of staying up until Ctrl-C.
     #[arg(long)]
@@ -36,6 +38,15 @@ pub(super) struct Demo {
     /// Redis to use instead of a private one.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
+    /// Independent Redis for lock_redlock to use instead of private ones.
+    #[arg(long, env = "REDLOCK_URLS", hide_env_values = true)]
+    redlock_urls: Option<String>,
+    /// ZooKeeper to use instead of a private one.
+    #[arg(long, env = "ZOOKEEPER_HOSTS")]
+    zookeeper_hosts: Option<String>,
+    /// etcd to use instead of a private one.
+    #[arg(long, env = "ETCD_URLS")]
+    etcd_urls: Option<String>,
     /// What the load test is told.
     #[command(flatten)]
     load: LoadOptions,
@@ -108,25 +119,49 @@ impl Demo {
         super::runtime()?.block_on(self.watch(&mut service, load, address))
     }
 
+    /// The addresses by the names that the service knows them by; empty is the same as not given.
+    fn given(&self) -> [(&'static str, Option<&str>); 5] {
+        let given = [
+            ("DATABASE_URL", &self.database_url),
+            ("REDIS_URL", &self.redis_url),
+            ("REDLOCK_URLS", &self.redlock_urls),
+            ("ZOOKEEPER_HOSTS", &self.zookeeper_hosts),
+            ("ETCD_URLS", &self.etcd_urls),
+        ];
+        given.map(|(name, address)| (name, address.as_deref().filter(|text| !text.trim().is_empty())))
+    }
+
+    /// Private servers for whatever was not given, as far as they are installed and of use.
     fn services(&self) -> anyhow::Result<Services> {
-        let wanted = Wanted { postgres: self.database_url.is_none(), redis: self.redis_url.is_none() };
-        let services = Services::start(wanted)?;
+        let private = self.given().map(|(_, address)| address.is_none());
+        let [postgres, redis, redlock, zookeeper, etcd] = private;
+        let many = |wanted: bool, many: usize| if wanted { many } else { 0 };
+        let services = Services::start(Wanted {
+            postgres,
+            redis,
+            redlock: many(redlock, Wanted::ALL.redlock),
+            zookeeper: many(zookeeper, Wanted::ALL.zookeeper),
+            etcd: many(etcd && cfg!(feature = "etcd"), Wanted::ALL.etcd),
+        })?;
         services.describe().iter().for_each(|line| eprintln!("{line}"));
         Ok(services)
     }
 
     /// Our own `serve`, in a process of its own.
     fn serve(&self, services: &Services) -> anyhow::Result<(Companion, String)> {
-        let database_url = self.database_url.as_deref().or(services.database_url());
         let mut serve = Command::new(std::env::current_exe()?);
         serve.arg("serve").arg("--lab").arg("--bind").arg(self.bind.to_string());
         serve.arg("--runs-dir").arg(&self.runs_dir);
-        serve.env("DATABASE_URL", database_url.context("there is no PostgreSQL")?);
-        match self.redis_url.as_deref().or(services.redis_url()) {
-            Some(url) => serve.env("REDIS_URL", url),
-            None => serve.env_remove("REDIS_URL"),
-        };
-        if self.database_url.is_none() && self.redis_url.is_none() {
+        let mut shared = false;
+        for (name, address) in self.given() {
+            serve.env_remove(name);
+            if let Some(address) = address {
+                serve.env(name, address);
+                shared = true;
+            }
+        }
+        serve.envs(services.environment());
+        if !shared {
             serve.arg("--private-servers");
         }
         serve.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -10,11 +10,12 @@ use crate::services::{Services, Wanted};
 
 #[derive(Args)]
 pub(super) struct PrivateServers {
-    /// Start only this one.
-    #[arg(long, value_enum)]
-    only: Option<Only>,
-    /// A command to run with DATABASE_URL and REDIS_URL set; the servers end with it, and its exit code is
-    /// ours. Without one they stay until Ctrl-C.
+    /// Start only these, with commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Only>,
+    /// A command to run with their addresses in its environment (DATABASE_URL, REDIS_URL, REDLOCK_URLS,
+    /// ZOOKEEPER_HOSTS, ETCD_URLS); the servers end with it, and its exit code is ours. Without one they
+    /// stay until Ctrl-C.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
@@ -23,30 +24,37 @@ pub(super) struct PrivateServers {
 enum Only {
     Postgres,
     Redis,
+    Redlock,
+    Zookeeper,
+    Etcd,
 }
 
 impl PrivateServers {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        let wanted =
-            Wanted { postgres: self.only != Some(Only::Redis), redis: self.only != Some(Only::Postgres) };
-        let services = Services::start(wanted)?;
+        let services = Services::start(self.wanted())?;
         match self.command.split_first() {
             Some((program, arguments)) => with(&services, program, arguments),
             None => until_interrupted(&services),
         }
     }
-}
 
-fn addresses(services: &Services) -> Vec<(&'static str, String)> {
-    let url = |name, url: Option<&str>| url.map(|u| (name, u.to_owned()));
-    let both = [url("DATABASE_URL", services.database_url()), url("REDIS_URL", services.redis_url())];
-    both.into_iter().flatten().collect()
+    fn wanted(&self) -> Wanted {
+        let asked = |one: Only| self.only.is_empty() || self.only.contains(&one);
+        let as_many = |one: Only, many: usize| if asked(one) { many } else { 0 };
+        Wanted {
+            postgres: asked(Only::Postgres),
+            redis: asked(Only::Redis),
+            redlock: as_many(Only::Redlock, Wanted::ALL.redlock),
+            zookeeper: as_many(Only::Zookeeper, Wanted::ALL.zookeeper),
+            etcd: as_many(Only::Etcd, Wanted::ALL.etcd),
+        }
+    }
 }
 
 fn with(services: &Services, program: &str, arguments: &[String]) -> anyhow::Result<u8> {
     services.describe().iter().for_each(|line| eprintln!("{line}"));
     let mut command = Command::new(program);
-    command.args(arguments).envs(addresses(services)).stdin(Stdio::null());
+    command.args(arguments).envs(services.environment()).stdin(Stdio::null());
     let status = command.status().with_context(|| format!("cannot run {program}"))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(super::ENVIRONMENT))
 }
@@ -59,10 +67,10 @@ fn until_interrupted(services: &Services) -> anyhow::Result<u8> {
         for line in services.describe() {
             super::say(&format!("# {line}"))?;
         }
-        for (name, pid) in [("postgres", services.postgres_pid()), ("redis", services.redis_pid())] {
-            pid.map_or(Ok(()), |pid| super::say(&format!("# pid of {name}: {pid}")))?;
+        for (which, pid) in services.pids() {
+            super::say(&format!("# pid of {which}: {pid}"))?;
         }
-        for (name, url) in addresses(services) {
+        for (name, url) in services.environment() {
             super::say(&format!("export {name}='{url}'"))?;
         }
         super::say("# ready, until Ctrl-C")?;

@@ -1,4 +1,5 @@
-//! One child process that ends with us: when we drop it, and also when we are killed.
+//! One child process that ends with us: when we drop it, and also when we are killed. A test may also end
+//! it the hard way.
 //!
 //! The kernel is asked to signal the child when its parent goes (`PR_SET_PDEATHSIG`). Its trap: the
 //! "parent" is the *thread* that forked. A server started from a test thread or a blocking-pool
@@ -18,8 +19,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::home::lives;
+
 /// How often a state that nobody announces is looked at.
 const POLL: Duration = Duration::from_millis(5);
+/// How long the children of a killed server may take to notice.
+const CHILDREN_LIMIT: Duration = Duration::from_secs(20);
 
 /// A signal to stop with, and how long it may take to work before the next is sent.
 pub(super) type Stop = &'static [(Signal, Duration)];
@@ -31,6 +36,8 @@ pub(super) struct Server {
     child: Child,
     log: PathBuf,
     stop: Stop,
+    /// Has the first stop signal been sent?
+    asked: bool,
 }
 
 impl Server {
@@ -50,12 +57,45 @@ impl Server {
         let program = command.get_program().to_owned();
         let child =
             spawn_on_lasting_thread(command).with_context(|| format!("cannot run {}", program.display()))?;
-        Ok(Server { name, child, log, stop })
+        Ok(Server { name, child, log, stop, asked: false })
     }
 
     /// Its process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Has it not ended yet?
+    pub(super) fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends the first stop signal and does not wait: so that several end at the same time.
+    pub(super) fn ask_to_end(&mut self) {
+        if self.asked || !self.lives() {
+            return;
+        }
+        // A test may have frozen it, and what is frozen takes no other signal but SIGKILL.
+        let _ended_meanwhile = kill_process(Pid::from_child(&self.child), Signal::CONT);
+        if let Some(&(signal, _)) = self.stop.first() {
+            let _ended_meanwhile = kill_process(Pid::from_child(&self.child), signal);
+        }
+        self.asked = true;
+    }
+
+    /// `kill -9`; returns when it and its children (the sessions of a PostgreSQL) are gone.
+    pub(super) fn crash(mut self) -> Result<()> {
+        let children = children_of(self.pid());
+        self.child.kill()?;
+        self.child.wait()?;
+        let deadline = Instant::now() + CHILDREN_LIMIT;
+        while children.iter().any(|&pid| lives(pid)) {
+            if Instant::now() >= deadline {
+                bail!("{} was killed, and some of its children did not end: {children:?}", self.name);
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// Polls until `ready` has an answer, or the child ended by itself (`None`).
@@ -102,19 +142,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // A test may have frozen it, and what is frozen takes no other signal but SIGKILL.
-            let _ended_meanwhile = kill_process(Pid::from_child(&self.child), Signal::CONT);
-        }
-        for &(signal, patience) in self.stop {
+        self.ask_to_end();
+        for (at, &(signal, patience)) in self.stop.iter().enumerate() {
             // Not ended and not waited for, so that the pid is still this child's and no other's.
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if !self.lives() {
                 return;
             }
-            let _ended_meanwhile = kill_process(Pid::from_child(&self.child), signal);
+            if at > 0 {
+                let _ended_meanwhile = kill_process(Pid::from_child(&self.child), signal);
+            }
             let deadline = Instant::now() + patience;
             while Instant::now() < deadline {
-                if !matches!(self.child.try_wait(), Ok(None)) {
+                if !self.lives() {
                     return;
                 }
                 thread::sleep(POLL);
@@ -123,6 +162,15 @@ impl Drop for Server {
         let _ended_meanwhile = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// The children of a process, where the kernel lists them.
+fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Asks the kernel to send `signal` to the child when the thread that spawned it ends.

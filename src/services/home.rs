@@ -62,9 +62,15 @@ impl Home {
         self.dir.path()
     }
 
-    /// A subdirectory that only the servers' user can open.
+    /// A subdirectory that only the servers' user can open, made anew: what was there is gone.
     pub(super) fn room(&self, name: &str) -> Result<PathBuf> {
         let room = self.dir.path().join(name);
+        match fs::remove_dir_all(&room) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot empty {}", room.display()));
+            }
+            _ => {}
+        }
         fs::create_dir(&room)?;
         fs::set_permissions(&room, Permissions::from_mode(0o700))?;
         if let Some(user) = self.user {
@@ -164,7 +170,7 @@ fn is_stale(entry: &fs::DirEntry) -> io::Result<bool> {
 
 /// Whether there is such a process. One that ended and that nobody has reaped (usual where process 1
 /// of a container is no init) still has an entry, but no life.
-fn lives(pid: u32) -> bool {
+pub(super) fn lives(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         // "123 (name) S …", and the name may hold anything.
         Ok(stat) => {
@@ -173,6 +179,27 @@ fn lives(pid: u32) -> bool {
         }
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
+}
+
+/// A program, or the sentence that says what to install.
+pub(super) enum Found<T> {
+    At(T),
+    Missing(String),
+}
+
+/// A program named by an environment variable, or else the first of that name in `PATH`. Links are not
+/// followed: some programs decide by the name that they were called with what they are.
+pub(super) fn program(name: &str, variable: &str) -> Result<Option<PathBuf>> {
+    if let Some(program) = named_by(variable)? {
+        ensure!(program.is_file(), "{variable}={} is no file", program.display());
+        return Ok(Some(program));
+    }
+    Ok(in_path(name))
+}
+
+/// The first program of that name in `PATH`.
+pub(super) fn in_path(name: &str) -> Option<PathBuf> {
+    search_path().into_iter().map(|dir| dir.join(name)).find(|program| program.is_file())
 }
 
 /// The path of a program named by an environment variable, if it is set: then it must be there.

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use super::child::{Server, Stop};
 use super::home::{self, Home};
-use super::{Attempt, Ports, on_a_free_port};
+use super::node::Program;
 
 /// SIGINT ends sessions and writes a checkpoint; SIGQUIT writes nothing; then SIGKILL. Never
 /// SIGTERM: it waits for clients to leave.
@@ -22,40 +22,99 @@ const STOP: Stop = &[(Signal::INT, Duration::from_secs(10)), (Signal::QUIT, Dura
 const STOP_TOOL: Stop = &[(Signal::TERM, Duration::from_secs(5))];
 /// Far beyond the second that `initdb` takes: a limit against hanging, not a measure.
 const INITDB_LIMIT: Duration = Duration::from_secs(120);
-const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Of its files.
+const ROOM: &str = "postgres";
+const SETTINGS: [&str; 8] = [
+    "listen_addresses=127.0.0.1",
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "max_connections=200",
+    "shared_buffers=128MB",
+    "logging_collector=off",
+    "log_destination=stderr",
+];
 /// What a unix socket address can hold, with its ending zero.
 const SOCKET_PATH_MAX: usize = 108;
 
-/// A running PostgreSQL.
+/// How a PostgreSQL is started.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    pub(super) server: Server,
-    pub(super) url: String,
-    version: String,
     bin: PathBuf,
+    version: String,
+    room: PathBuf,
     port: u16,
+    url: String,
 }
 
 impl Postgres {
-    /// Initialises a cluster in a room of `home` and starts it.
-    pub(super) fn start(home: &Home, ports: Ports<'_>) -> Result<Postgres> {
-        let bin = find()?;
-        let room = home.room("postgres")?;
-        let data = room.join("data");
-        let version = initdb(home, &bin, &data)?;
-        let name = "PostgreSQL";
-        let (server, port) = on_a_free_port(name, ports, |port| attempt(home, &bin, &room, &data, port))?;
+    pub(super) fn new(home: &Path, installed: &Installed, port: u16) -> Postgres {
         let url = format!("postgres://postgres@{}:{port}/postgres", Ipv4Addr::LOCALHOST);
-        Ok(Postgres { server, url, version, bin, port })
+        let Installed { bin, version } = installed.clone();
+        Postgres { bin, version, room: home.join(ROOM), port, url }
     }
 
-    /// What to print beside a measured number.
-    pub(super) fn describe(&self) -> [String; 2] {
-        let Postgres { version, bin, port, .. } = self;
-        [
-            format!("PostgreSQL {version} private, fsync=on, synchronous_commit=on"),
-            format!("  127.0.0.1:{port}, pid {}, {}", self.server.pid(), bin.display()),
-        ]
+    fn data(&self) -> PathBuf {
+        self.room.join("data")
+    }
+}
+
+impl Program for Postgres {
+    fn name(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
+    fn address(&self) -> &str {
+        &self.url
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        vec![self.port]
+    }
+
+    fn prepare(&self, home: &Home) -> Result<()> {
+        home.room(ROOM)?;
+        initdb(home, &self.bin, &self.data())
+    }
+
+    fn spawn(&self, home: &Home) -> Result<Server> {
+        let log = home.path().join("postgres.log");
+        let mut command = home.command(&self.bin.join("postgres"), &log)?;
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        let sockets = sockets(&self.room, self.port);
+        command.args(["-c", &format!("unix_socket_directories={sockets}")]);
+        Server::spawn("PostgreSQL", command, log, STOP)
+    }
+
+    fn answers(&self, pid: u32) -> Option<String> {
+        says_ready(&self.data(), pid).then(|| self.version.clone())
+    }
+
+    fn terms(&self, version: &str) -> String {
+        format!("PostgreSQL {version} private, fsync=on, synchronous_commit=on")
+    }
+
+    fn path(&self) -> &Path {
+        &self.bin
+    }
+}
+
+/// The programs that were found.
+#[derive(Debug, Clone)]
+pub(super) struct Installed {
+    bin: PathBuf,
+    version: String,
+}
+
+impl Installed {
+    /// Looks for them, and asks the server its version.
+    pub(super) fn find(home: &Home) -> Result<Installed> {
+        let bin = find()?;
+        let version = version(home, &bin)?;
+        Ok(Installed { bin, version })
     }
 }
 
@@ -87,8 +146,8 @@ fn find() -> Result<PathBuf> {
     )
 }
 
-/// Makes the cluster; returns the version of the server that will run it.
-fn initdb(home: &Home, bin: &Path, data: &Path) -> Result<String> {
+/// Makes the cluster.
+fn initdb(home: &Home, bin: &Path, data: &Path) -> Result<()> {
     let log = home.path().join("initdb.log");
     let mut command = home.command(&bin.join("initdb"), &log)?;
     command
@@ -101,7 +160,7 @@ fn initdb(home: &Home, bin: &Path, data: &Path) -> Result<String> {
     if !status.success() {
         bail!("initdb failed ({status}):\n{}", initdb.log_tail());
     }
-    version(home, bin)
+    Ok(())
 }
 
 /// The number in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
@@ -114,33 +173,6 @@ fn version(home: &Home, bin: &Path) -> Result<String> {
     let log = asked.log();
     let version = log.split_once("(PostgreSQL) ").and_then(|(_, rest)| rest.split_whitespace().next());
     Ok(version.unwrap_or("of unknown version").to_owned())
-}
-
-/// One start on one port.
-fn attempt(home: &Home, bin: &Path, room: &Path, data: &Path, port: u16) -> Result<Attempt<(Server, u16)>> {
-    let log = home.path().join("postgres.log");
-    let mut command = home.command(&bin.join("postgres"), &log)?;
-    command.arg("-D").arg(data).args(["-p", &port.to_string()]);
-    for setting in [
-        "listen_addresses=127.0.0.1",
-        "fsync=on",
-        "synchronous_commit=on",
-        "full_page_writes=on",
-        "max_connections=200",
-        "shared_buffers=128MB",
-        "logging_collector=off",
-        "log_destination=stderr",
-    ] {
-        command.args(["-c", setting]);
-    }
-    let sockets = sockets(room, port);
-    command.args(["-c", &format!("unix_socket_directories={sockets}")]);
-    let mut server = Server::spawn("PostgreSQL", command, log, STOP)?;
-    match server.wait_for(READY_LIMIT, |server| says_ready(data, server.pid()).then_some(()))? {
-        Some(()) => Ok(Attempt::Ready((server, port))),
-        None if server.log().contains("could not bind") => Ok(Attempt::PortTaken),
-        None => bail!("PostgreSQL did not start; its log ends:\n{}", server.log_tail()),
-    }
 }
 
 /// The directory for the unix socket, or none where its path would be too long (a deep `TMPDIR`):
