@@ -35,10 +35,9 @@ impl Running {
     /// Opens the servers and starts to listen. Call it on the runtime that shall own the connections.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         config.check()?;
-        let backends =
-            Backends::open(&config.database_url, config.redis_url.as_deref(), config.limits.clone())
-                .await
-                .context("PostgreSQL (DATABASE_URL) cannot be used")?;
+        let backends = Backends::open(&config.servers, config.limits.clone())
+            .await
+            .context("PostgreSQL (DATABASE_URL) cannot be used")?;
         let facts = backends.facts().await;
         let checkout = Arc::new(Checkout::new(backends));
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
@@ -131,6 +130,9 @@ fn environment(facts: &Facts, private_servers: bool) -> Environment {
         build: format!("{profile}, {}", told("SELLOUT_RUSTC")),
         postgres: facts.postgres.clone(),
         redis: facts.redis.clone(),
+        redlock: facts.redlock.clone(),
+        zookeeper: facts.zookeeper.clone(),
+        etcd: facts.etcd.clone(),
         private_servers,
     }
 }

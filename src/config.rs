@@ -14,13 +14,9 @@ pub struct Config {
     #[arg(long, env = "SELLOUT_BIND", default_value = "127.0.0.1:8080")]
     pub bind: SocketAddr,
 
-    /// PostgreSQL, which holds the ledger.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: String,
-
-    /// Redis; without it the Redis strategies are unavailable.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
+    /// Servers.
+    #[command(flatten)]
+    pub servers: Servers,
 
     /// Lab mode: unsafe strategies, tallies, runs, sales without a token. Loopback only.
     #[arg(long, env = "SELLOUT_LAB")]
@@ -53,6 +49,56 @@ pub struct Config {
     /// Limits.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// Where the stores are.
+#[derive(Args, Clone, Debug)]
+pub struct Servers {
+    /// PostgreSQL, which holds the ledger.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+
+    /// Redis; without it the Redis strategies are unavailable.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Three or five independent Redis for lock_redlock, with commas.
+    #[arg(long, env = "REDLOCK_URLS", hide_env_values = true, value_delimiter = ',')]
+    pub redlock_urls: Vec<String>,
+
+    /// ZooKeeper for lock_zookeeper and lock_curator: host:port, with commas.
+    #[arg(long, env = "ZOOKEEPER_HOSTS")]
+    pub zookeeper_hosts: Option<String>,
+
+    /// etcd for lock_etcd: http://host:port, with commas.
+    #[arg(long, env = "ETCD_URLS", value_delimiter = ',')]
+    pub etcd_urls: Vec<String>,
+}
+
+impl Servers {
+    /// Redis, if one is named. An empty setting names none, so that a compose file may always pass it on.
+    pub fn redis(&self) -> Option<&str> {
+        self.redis_url.as_deref().map(str::trim).filter(|url| !url.is_empty())
+    }
+
+    /// The independent Redis that are named.
+    pub fn redlock(&self) -> Vec<String> {
+        named(&self.redlock_urls)
+    }
+
+    /// The ZooKeeper servers, with commas, if any is named.
+    pub fn zookeeper(&self) -> Option<&str> {
+        self.zookeeper_hosts.as_deref().map(str::trim).filter(|hosts| !hosts.is_empty())
+    }
+
+    /// The members of etcd that are named.
+    pub fn etcd(&self) -> Vec<String> {
+        named(&self.etcd_urls)
+    }
+}
+
+fn named(list: &[String]) -> Vec<String> {
+    list.iter().map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect()
 }
 
 /// Pools and time limits.

@@ -53,6 +53,8 @@ fn crowd(p: &Parameters) -> String {
 fn machine(e: &Environment, started_at: &str) -> String {
     let redis = e.redis.as_deref().unwrap_or("none");
     let servers = if e.private_servers { "private to this run" } else { "shared" };
+    let also = [("Redlock", &e.redlock), ("ZooKeeper", &e.zookeeper), ("etcd", &e.etcd)];
+    let also = also.into_iter().filter_map(|(name, line)| Some((name, line.clone()?)));
     let rows = [
         ("Date", started_at.to_owned()),
         ("sellout", format!("{} ({})", e.sellout, e.commit)),
@@ -62,8 +64,8 @@ fn machine(e: &Environment, started_at: &str) -> String {
         ("System", e.os.clone()),
         ("PostgreSQL", e.postgres.clone()),
         ("Redis", redis.to_owned()),
-        ("Servers", servers.to_owned()),
     ];
+    let rows = rows.into_iter().chain(also).chain([("Servers", servers.to_owned())]);
     let mut text = String::from("\n| Where | |\n| --- | --- |\n");
     for (name, value) in rows {
         text.push_str(&format!("| {name} | {} |\n", cell(&value)));

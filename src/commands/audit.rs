@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::audit;
 use crate::backends::Backends;
 use crate::checkout::Checkout;
-use crate::config::Limits;
+use crate::config::{Limits, Servers};
 use crate::ledger;
 use crate::sale::Sale;
 use crate::strategies::Spec;
@@ -15,12 +15,8 @@ use crate::wire::{self, Verdict};
 
 #[derive(Args)]
 pub(super) struct Audit {
-    /// PostgreSQL, which holds the ledger.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: String,
-    /// Redis, for the counters that live there.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    redis_url: Option<String>,
+    #[command(flatten)]
+    servers: Servers,
     /// One sale; without it the newest hundred.
     #[arg(long)]
     sale: Option<Uuid>,
@@ -37,8 +33,7 @@ impl Audit {
     }
 
     async fn judge(self) -> anyhow::Result<u8> {
-        let redis = self.redis_url.as_deref();
-        let backends = Backends::open(&self.database_url, redis, self.limits.clone()).await;
+        let backends = Backends::open(&self.servers, self.limits.clone()).await;
         let backends = backends.context("PostgreSQL (DATABASE_URL) cannot be used")?;
         let checkout = std::sync::Arc::new(Checkout::new(backends));
         let sales = match self.sale {
@@ -67,7 +62,7 @@ async fn one(checkout: &std::sync::Arc<Checkout>, sale: Sale) -> anyhow::Result<
     let sums = audit::collect(pool, sale.id).await?.context("the sale is gone")?;
     let evidence = audit::weigh(sums, left, 0);
     let spec = Spec::find(&sale.strategy).with_context(|| format!("no strategy {}", sale.strategy))?;
-    let (verdict, reason) = audit::judge(spec.guarantee, &evidence);
+    let (verdict, reason) = audit::judge(spec.guarantee, spec.oversells_in, &evidence);
     let offenders = audit::offenders(pool, sale.id).await?;
     let (strategy, declared) = (sale.strategy, spec.guarantee);
     Ok(wire::Audit { sale_id: sale.id, strategy, declared, verdict, reason, evidence, offenders })

@@ -3,16 +3,12 @@
 use clap::Args;
 
 use crate::backends::Backends;
-use crate::config::Limits;
+use crate::config::{Limits, Servers};
 
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// PostgreSQL, which holds the ledger.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
-    /// Redis.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    redis_url: Option<String>,
+    #[command(flatten)]
+    servers: Option<Servers>,
     #[command(flatten)]
     limits: Limits,
 }
@@ -23,11 +19,11 @@ impl Doctor {
     }
 
     async fn examine(self) -> anyhow::Result<u8> {
-        let Some(url) = &self.database_url else {
+        let Some(servers) = &self.servers else {
             super::say("PostgreSQL  not set: give DATABASE_URL, or use `./run demo` for private servers")?;
             return Ok(super::ENVIRONMENT);
         };
-        let backends = match Backends::open(url, self.redis_url.as_deref(), self.limits.clone()).await {
+        let backends = match Backends::open(servers, self.limits.clone()).await {
             Ok(backends) => backends,
             Err(e) => {
                 super::say(&format!("PostgreSQL  cannot be used: {e:#}"))?;
@@ -36,12 +32,19 @@ impl Doctor {
         };
         let facts = backends.facts().await;
         super::say(&format!("PostgreSQL  {}", facts.postgres))?;
-        match (&facts.redis, &backends.redis) {
-            (Some(line), _) => super::say(&format!("Redis       {line}"))?,
-            (None, Err(why)) => {
-                super::say(&format!("Redis       none: {why}; its strategies are unavailable"))?
-            }
-            (None, Ok(_)) => super::say("Redis       does not answer")?,
+        let others = [
+            ("Redis", &facts.redis, backends.redis.as_ref().err()),
+            ("Redlock", &facts.redlock, backends.redlock.as_ref().err()),
+            ("ZooKeeper", &facts.zookeeper, backends.zookeeper.as_ref().err()),
+            ("etcd", &facts.etcd, backends.etcd.as_ref().err()),
+        ];
+        for (name, line, without) in others {
+            let text = match (line, without) {
+                (Some(line), _) => line.clone(),
+                (None, Some(why)) => format!("none: {why}; its strategies are unavailable"),
+                (None, None) => "does not answer".to_owned(),
+            };
+            super::say(&format!("{name:<12}{text}"))?;
         }
         for (_, risk) in &facts.unfit {
             super::say(&format!("at risk     {risk}"))?;

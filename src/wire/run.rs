@@ -104,6 +104,15 @@ pub struct Environment {
     pub postgres: String,
     /// Redis version and durability settings; `null` when there is none.
     pub redis: Option<String>,
+    /// The independent Redis of lock_redlock, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redlock: Option<String>,
+    /// ZooKeeper version and mode, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zookeeper: Option<String>,
+    /// etcd version, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<String>,
     /// Are the servers private throw-away instances of this run?
     pub private_servers: bool,
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use sellout::app::Running;
-use sellout::services::{Services, Wanted};
+use sellout::services::{Data, Services, Wanted, Which};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::io::AsyncWriteExt;
@@ -17,7 +17,7 @@ use crate::support::{Answer, Api, TestApp, config, eventually, fresh_database};
 
 /// Servers that a test may kill.
 async fn private(postgres: bool, redis: bool) -> Services {
-    let start = move || Services::start(Wanted { postgres, redis }).expect("private servers");
+    let start = move || Services::start(Wanted { postgres, redis, ..Wanted::NONE }).expect("private servers");
     tokio::task::spawn_blocking(start).await.expect("private servers")
 }
 
@@ -55,7 +55,7 @@ async fn a_killed_redis_is_no_yes_and_no_sold_out_and_postgresql_sells_on() {
     };
     let sold = async || api.get(&format!("/v1/sales/{lua}")).await.body["live"]["sold_units"].as_i64();
     eventually("the rush is on", async || sold().await > Some(100)).await;
-    signal(redis.redis_pid().expect("a pid"), Signal::KILL);
+    signal(redis.pid(Which::Redis).expect("a pid"), Signal::KILL);
     let answers = rush.await.expect("the rush");
     let yes = answers.iter().filter(|a| a.is_sold()).count();
     assert!(yes < 4_000, "Redis was killed too late: this showed nothing");
@@ -177,7 +177,7 @@ async fn a_frozen_postgresql_is_answered_in_time_and_the_retry_is_definite() {
         assert!(api.buy(sale).await.is_sold());
         sales.push(sale);
     }
-    let frozen = Frozen::freeze(postgres.postgres_pid().expect("a pid"));
+    let frozen = Frozen::freeze(postgres.pid(Which::Postgres).expect("a pid"));
     let started = Instant::now();
     let orders = sales.iter().flat_map(|sale| (0..4).map(move |i| (*sale, format!("{sale}-{i}"))));
     let orders: Vec<(Uuid, String)> = orders.collect();
@@ -211,6 +211,41 @@ async fn a_frozen_postgresql_is_answered_in_time_and_the_retry_is_definite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_the_locks_that_crashed_is_down_until_it_is_back_and_postgresql_sells_on() {
+    let start = || Services::start(Wanted { redlock: 3, zookeeper: 1, etcd: 1, ..Wanted::NONE });
+    let start = tokio::task::spawn_blocking(start).await.expect("started");
+    let mut private = start.expect("private servers");
+    let (redlock, etcd) = (private.redlock_urls().join(","), private.etcd_urls().join(","));
+    let zookeeper = private.zookeeper_hosts().expect("ZooKeeper");
+    let names = ["--lab", "--redlock-urls", &redlock, "--zookeeper-hosts", &zookeeper, "--etcd-urls", &etcd];
+    let app = TestApp::between(&fresh_database().await, None, &names).await;
+    let sale = app.api.open_sale("atomic_update", 10).await;
+    let servers = async || {
+        let ready = app.api.get("/readyz").await;
+        assert_eq!(ready.status, 200, "without them the others sell on: {}", ready.text);
+        let word = |name: &str| ready.body["servers"][name].as_str().unwrap_or("none").to_owned();
+        ["redlock", "zookeeper", "etcd"].map(word)
+    };
+    // Built without etcd there is none to look at.
+    let etcd = |word| if cfg!(feature = "etcd") { word } else { "none" };
+    assert_eq!(servers().await, ["up", "up", etcd("up")]);
+    for (which, expected) in [
+        (Which::Redlock(0), ["up", "up", etcd("up")]), // a minority
+        (Which::Redlock(2), ["down", "up", etcd("up")]),
+        (Which::Zookeeper(0), ["down", "down", etcd("up")]),
+        (Which::Etcd(0), ["down", "down", etcd("down")]),
+    ] {
+        private.crash(which).expect("crashed");
+        assert_eq!(servers().await, expected, "after {which} crashed");
+    }
+    assert!(app.api.buy(sale).await.is_sold());
+    for which in [Which::Redlock(2), Which::Zookeeper(0), Which::Etcd(0)] {
+        private.revive(which, Data::Empty).expect("revived");
+    }
+    eventually("they are back", async || servers().await == ["up", "up", etcd("up")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_postgresql_is_not_ready_and_sells_nothing() {
     let postgres = private(true, false).await;
     let database = postgres.database_url().expect("a URL");
@@ -219,7 +254,7 @@ async fn a_killed_postgresql_is_not_ready_and_sells_nothing() {
     assert!(app.api.buy(sale).await.is_sold());
     let ready = app.api.get("/readyz").await;
     assert_eq!((ready.status.as_u16(), &ready.body["status"]), (200, &json!("ready")), "{}", ready.text);
-    Frozen::freeze(postgres.postgres_pid().expect("a pid")).kill();
+    Frozen::freeze(postgres.pid(Which::Postgres).expect("a pid")).kill();
     eventually("it is not ready", async || app.api.get("/readyz").await.status == 503).await;
     for answer in Api::rush(&[&app.api], sale, 8, 4).await {
         assert!(is_honest(&answer), "{} {}", answer.status, answer.text);
@@ -245,7 +280,11 @@ async fn without_redis_its_strategies_say_why_and_the_others_sell() {
             api.get("/v1/strategies").await.body["strategies"].as_array().cloned().unwrap_or_default();
         for card in &cards {
             let id = card["id"].as_str().expect("an id");
-            let needs = card["needs"].as_array().is_some_and(|needs| needs.contains(&json!("redis")));
+            let wants = |name| card["needs"].as_array().is_some_and(|needs| needs.contains(&json!(name)));
+            let needs = wants("redis");
+            if wants("etcd") && !cfg!(feature = "etcd") {
+                continue; // unavailable for a reason of its own
+            }
             assert_eq!(card["available"], !needs, "{id}");
             let body = json!({"name": "n", "units": 5, "strategy": id});
             let opened = api.post("/v1/sales", &body).await;

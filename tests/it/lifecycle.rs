@@ -23,7 +23,10 @@ fn program(arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SELLOUT_")) {
         program.env_remove(name);
     }
-    program.env_remove("DATABASE_URL").env_remove("REDIS_URL").args(arguments);
+    for name in ["DATABASE_URL", "REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"] {
+        program.env_remove(name);
+    }
+    program.args(arguments);
     program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     program
 }
@@ -49,7 +52,7 @@ impl Serve {
     fn start(database: &str, more: &[&str]) -> (Serve, Api) {
         let line = ["serve", "--lab", "--bind", "127.0.0.1:0", "--database-url", database];
         let mut serve = program(&line);
-        serve.args(["--redis-url", &servers().redis_url]).args(more).stderr(Stdio::inherit());
+        serve.envs(servers().environment()).args(more).stderr(Stdio::inherit());
         let mut serve = Serve(serve.spawn().expect("sellout serve"));
         let mut said = String::new();
         let stdout = serve.0.stdout.take().expect("its stdout");
@@ -220,9 +223,14 @@ async fn the_audit_command_finds_an_oversold_ledger_and_passes_a_sound_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_names_the_servers_and_what_is_wrong_with_them() {
     let database = fresh_database().await;
-    let (code, text, why) =
-        run(&["doctor", "--database-url", &database, "--redis-url", &servers().redis_url]);
-    assert!(code == Some(0) && text.contains("PostgreSQL 1") && text.contains("Redis "), "{text} {why}");
+    let mut doctor = program(&["doctor", "--database-url", &database]);
+    let Output { status, stdout, .. } = doctor.envs(servers().environment()).output().expect("sellout");
+    let text = String::from_utf8(stdout).expect("text");
+    assert_eq!(status.code(), Some(0), "{text}");
+    let etcd = if cfg!(feature = "etcd") { "etcd 3" } else { "built without etcd" };
+    for fact in ["PostgreSQL 1", "Redis ", "3 independent Redis", "ZooKeeper 3", "standalone", etcd] {
+        assert!(text.contains(fact), "{fact} is missing in:\n{text}");
+    }
     let sql = PgPool::connect(&database).await.expect("the tests' PostgreSQL");
     let name: String =
         sqlx::query_scalar("select current_database()").fetch_one(&sql).await.expect("its name");
@@ -232,6 +240,28 @@ async fn doctor_names_the_servers_and_what_is_wrong_with_them() {
     assert!(code == Some(1) && text.contains("synchronous_commit is off"), "{code:?} {text}");
     let (code, text, why) = run(&["doctor", "--database-url", &closed_port("postgres")]);
     assert!(code == Some(5) && text.contains("refused"), "{code:?} {text} {why}");
+}
+
+/// As a compose file passes on what nobody has set.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_address_is_the_same_as_none_and_a_dead_one_is_said() {
+    let database = fresh_database().await;
+    let doctor = |address: &str| {
+        let mut doctor = program(&["doctor", "--database-url", &database]);
+        for name in ["REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"] {
+            doctor.env(name, "");
+        }
+        let output = doctor.env("ZOOKEEPER_HOSTS", address).output().expect("sellout");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (code, text) = doctor("");
+    let etcd = if cfg!(feature = "etcd") { "ETCD_URLS is not set" } else { "--features etcd" };
+    for lack in ["REDIS_URL is not set", "REDLOCK_URLS is not set", "ZOOKEEPER_HOSTS is not set", etcd] {
+        assert!(text.contains(lack), "{lack}: {text}");
+    }
+    assert!(code == Some(0) && text.matches("./run").count() == 4, "{text}");
+    let (code, text) = doctor("127.0.0.1:1");
+    assert!(code == Some(1) && text.contains("ZooKeeper cannot be reached: 127.0.0.1:1"), "{text}");
 }
 
 /// An address at which nobody listens.

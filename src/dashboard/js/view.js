@@ -129,7 +129,7 @@ function drawVerdict(v) {
   text($('parameters'), [count(p.stock, 'unit'), count(p.attempts, 'attempt'), count(p.buyers, 'buyer') + ' at once',
     p.quantity > 1 && p.quantity + ' units per order', p.per_buyer_limit && `at most ${p.per_buyer_limit} per buyer`,
     'scenario ' + p.scenario, 'seed ' + p.seed, 'PostgreSQL ' + e.postgres.replace(/^postgres(ql)?\s+/i, ''),
-    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), count(e.cores, 'core'), when(run.started_at)].filter(Boolean).join(' · '));
+    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), e.redlock, e.zookeeper, e.etcd, count(e.cores, 'core'), when(run.started_at)].filter(Boolean).join(' · '));
   const where = [e.cpu, e.memory_mib && num(e.memory_mib) + ' MiB', e.os, e.build, `sellout ${e.sellout} ${e.commit}`.trim(),
     e.private_servers ? 'private throw-away servers' : 'servers that others may use too'];
   text($('machine'), `Measured on ${where.filter(Boolean).join(' · ')}.`);
