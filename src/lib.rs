@@ -13,8 +13,8 @@
 //! |---|---|
 //! | [`http`] | checkout, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
 //! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, wire |
-//! | [`strategies`] | sale, ledger, stock, backends, patience, wire; never each other, except `under_lock` the naive take and locks |
-//! | [`locks`] | backends, patience, sale |
+//! | [`strategies`] | sale, ledger, stock, backends, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
+//! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |
 //! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
 //! | [`backends`], [`patience`] | config, sale |
@@ -33,7 +33,8 @@
 //! - No answer says *sold* before PostgreSQL has committed it, or *sold out* to a key that was sold.
 //! - No private server outlives the process that started it.
 //!
-//! `tests/tidy.rs` holds the table and the sizes, `tests/conformance.rs` the promises of each strategy.
+//! `tests/tidy.rs` holds the table and the sizes, `tests/conformance.rs` the promises of each strategy, and
+//! `tests/locks.rs` what each lock was observed to do.
 
 pub mod wire;
 

@@ -40,7 +40,7 @@ impl Patience {
 
 /// 0 to 1. The standard library seeds each `RandomState` differently; good enough to part losers, and not
 /// worth a dependency.
-fn random() -> f64 {
+pub fn random() -> f64 {
     let bits = RandomState::new().hash_one(Instant::now());
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }

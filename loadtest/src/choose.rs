@@ -77,6 +77,7 @@ mod tests {
             doc: String::new(),
             statements: vec![],
             source: String::new(),
+            lock: None,
         };
         vec![card("naive", false), card("atomic_update", true), card("row_lock", true)]
     }

@@ -147,8 +147,10 @@ impl Desk {
         }
     }
 
-    fn case<'a>(&self, card: &StrategyCard, tally: &'a Tally, taken: bool) -> Case<'a> {
-        Case { declared: card.guarantee, opening: self.opening, limit: self.args.limit(), tally, taken }
+    fn case<'a>(&self, card: &'a StrategyCard, tally: &'a Tally, taken: bool) -> Case<'a> {
+        let oversells_in = card.oversells_in.as_deref();
+        let (declared, limit) = (card.guarantee, self.args.limit());
+        Case { declared, oversells_in, opening: self.opening, limit, tally, taken }
     }
 
     /// Gives the service what the buyers heard. `false`: it takes none (lab mode is off).

@@ -170,6 +170,7 @@ pub mod samples {
             doc: String::new(),
             statements: vec![],
             source: String::new(),
+            lock: None,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::client::Failure;
 pub struct Case<'a> {
     /// What its strategy claims.
     pub declared: Guarantee,
+    /// `rush`, or the fault that it needs to oversell.
+    pub oversells_in: Option<&'a str>,
     /// Units at opening.
     pub opening: i64,
     /// Most units per buyer.
@@ -44,7 +46,7 @@ impl Case<'_> {
             true => ours.clone(),
             false => audit::weigh(Sums { told: None, ..sums }, left, in_flight),
         };
-        let (verdict, reason) = audit::judge(self.declared, &ours);
+        let (verdict, reason) = audit::judge(self.declared, self.oversells_in, &ours);
         let disputed = differences(&comparable, &audit.evidence);
         if disputed.is_empty() || self.declared == Guarantee::Control {
             return Judged { verdict, reason, evidence: ours, disputed: false };
@@ -56,7 +58,7 @@ impl Case<'_> {
     /// Without the service's audit nothing is settled, but our own count is worth a sentence.
     pub fn judge_alone(&self, ledger: &[LedgerRow], failure: &Failure) -> Judged {
         let evidence = audit::weigh(self.sums(ledger, 0), None, 0);
-        let (_, ours) = audit::judge(self.declared, &evidence);
+        let (_, ours) = audit::judge(self.declared, self.oversells_in, &evidence);
         let reason = format!("The audit could not be read ({failure}). By our own count: {ours}");
         Judged { verdict: Verdict::Invalid, reason, evidence, disputed: false }
     }
@@ -162,7 +164,7 @@ mod tests {
     }
 
     fn case(tally: &Tally, taken: bool) -> Case<'_> {
-        Case { declared: Guarantee::Exact, opening: 5, limit: None, tally, taken }
+        Case { declared: Guarantee::Exact, oversells_in: None, opening: 5, limit: None, tally, taken }
     }
 
     #[test]

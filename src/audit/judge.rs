@@ -10,7 +10,8 @@ pub const IN_FLIGHT_MIN: u64 = 8;
 pub const DEMAND_MIN_TIMES: i64 = 2;
 
 /// Judges a sale. First match wins, in the order of the lines below: what harms a buyer comes first.
-pub fn judge(declared: Guarantee, e: &Evidence) -> (Verdict, String) {
+/// `oversells_in`: `rush`, or the fault that an unsafe strategy needs; it changes the sentence, never the word.
+pub fn judge(declared: Guarantee, oversells_in: Option<&str>, e: &Evidence) -> (Verdict, String) {
     if declared == Guarantee::Control {
         return (Verdict::Control, "A control: sells nothing and is never judged.".into());
     }
@@ -19,7 +20,7 @@ pub fn judge(declared: Guarantee, e: &Evidence) -> (Verdict, String) {
         .or_else(|| invalid(e))
         .or_else(|| inconsistent(e))
         .or_else(|| stranded(e))
-        .or_else(|| not_exercised(declared, e))
+        .or_else(|| not_exercised(declared, oversells_in, e))
         .unwrap_or_else(|| held(e))
 }
 
@@ -105,12 +106,16 @@ fn stranded(e: &Evidence) -> Found {
     })
 }
 
-fn not_exercised(declared: Guarantee, e: &Evidence) -> Found {
+fn not_exercised(declared: Guarantee, oversells_in: Option<&str>, e: &Evidence) -> Found {
     let said = match e.clients.as_ref() {
         None => "No tally of the clients' side: the ledger alone does not show contention.".into(),
         Some(c) => too_quiet(c, e.opened).or_else(|| {
-            (declared == Guarantee::Oversells)
-                .then(|| "It can oversell and did not this time: luck is no promise.".into())
+            let fault = oversells_in.filter(|place| *place != "rush");
+            let said = fault.map_or_else(
+                || "It can oversell and did not this time: luck is no promise.".to_owned(),
+                |fault| format!("It oversells under a fault that no rush makes: {fault}."),
+            );
+            (declared == Guarantee::Oversells).then_some(said)
         })?,
     };
     Some((Verdict::NotExercised, said))

@@ -84,7 +84,8 @@ impl Checkout {
     /// Builds every strategy whose servers are there. Must be called on the runtime that the connections
     /// shall live on.
     pub fn new(backends: Backends) -> Checkout {
-        let build = |spec: &&'static Spec| (spec.id, (spec.build)(&backends).map_err(|e| e.to_string()));
+        let build =
+            |spec: &&'static Spec| (spec.id, (spec.build)(&backends, spec).map_err(|e| e.to_string()));
         Checkout {
             strategies: strategies::ALL.iter().map(build).collect(),
             runtime: Handle::current(),

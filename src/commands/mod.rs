@@ -4,6 +4,7 @@ mod audit;
 mod demo;
 mod doctor;
 mod healthcheck;
+mod locks;
 mod serve;
 mod services;
 mod strategies;
@@ -34,7 +35,7 @@ enum Command {
     Audit(audit::Audit),
     /// Check servers and settings, and say how to put them right.
     Doctor(doctor::Doctor),
-    /// Start private PostgreSQL and Redis, for a command or until Ctrl-C.
+    /// Start private servers, for a command or until Ctrl-C.
     Services(services::PrivateServers),
     /// Ask a running service whether it is ready (for container health checks).
     Healthcheck(healthcheck::Healthcheck),

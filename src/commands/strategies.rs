@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::locks;
 use crate::http;
 use crate::strategies::ALL;
 
@@ -13,6 +14,9 @@ pub(super) struct Strategies {
     /// A Markdown table.
     #[arg(long)]
     markdown: bool,
+    /// The locks instead, requirement by requirement, as the tests observed them.
+    #[arg(long, conflicts_with = "json")]
+    locks: bool,
 }
 
 impl Strategies {
@@ -20,6 +24,8 @@ impl Strategies {
         let text = if self.json {
             let cards: Vec<_> = ALL.iter().map(|s| http::card(s, None)).collect();
             serde_json::to_string_pretty(&cards)?
+        } else if self.locks {
+            if self.markdown { locks::markdown() } else { locks::plain() }
         } else if self.markdown {
             markdown()
         } else {

@@ -37,7 +37,7 @@ pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<Ht
     let sums = sums.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
     let evidence = audit::weigh(sums, left, in_flight);
     let declared = open.spec.guarantee;
-    let (verdict, reason) = audit::judge(declared, &evidence);
+    let (verdict, reason) = audit::judge(declared, open.spec.oversells_in, &evidence);
     let strategy = open.sale.strategy.clone();
     Ok(json(&Audit { sale_id: id, strategy, declared, verdict, reason, evidence, offenders }))
 }

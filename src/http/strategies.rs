@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 
 use super::{State, json};
-use crate::strategies::{ALL, Spec};
+use crate::strategies::{ALL, Bracket, Spec};
 use crate::wire::{StatementView, StrategyCard};
 
 /// `GET /v1/strategies`.
@@ -32,7 +32,7 @@ pub fn card(spec: &Spec, unavailable: Option<String>) -> StrategyCard {
         title: spec.title(),
         guarantee: spec.guarantee,
         safe: spec.is_safe(),
-        breaks: spec.breaks.iter().map(|h| h.id().to_owned()).collect(),
+        breaks: spec.breaks.to_vec(),
         oversells_in: spec.oversells_in.map(str::to_owned),
         fails_when: spec.fails_when.to_owned(),
         round_trips: spec.round_trips,
@@ -42,5 +42,6 @@ pub fn card(spec: &Spec, unavailable: Option<String>) -> StrategyCard {
         doc: spec.doc(),
         statements: spec.statements().map(statement).collect(),
         source: spec.source.to_owned(),
+        lock: spec.lock.as_ref().map(Bracket::card),
     }
 }

@@ -18,70 +18,59 @@
 //! # See
 //! <https://docs.rs/tokio/latest/tokio/sync/struct.Mutex.html>
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use super::{Guard, Lock, Released};
-use crate::backends::Backends;
+use super::doors::Doors;
+use super::{Entered, Facts, Inside, Life, Lock, Need, Owner, Released, Trips, Wait};
 use crate::sale::Error;
+use crate::wire::{Guarantee, Hazard};
 
-/// Its own source, for the card.
-pub const SOURCE: &str = include_str!("lock_in_process.rs");
-
-/// More sales than this, and those that nobody waits for are forgotten.
-const REMEMBERED_MAX: usize = 1024;
-
-type Door = tokio::sync::Mutex<()>;
+/// The typed facts.
+pub const FACTS: Facts = Facts {
+    id: "lock_in_process",
+    guarantee: Guarantee::Conditional,
+    breaks: &[Hazard::SecondProcess],
+    oversells_in: Some("a second process"),
+    fails_when: "a second process sells the same stock",
+    trips: Trips { acquire: 0, release: 0 },
+    needs: &[Need::Postgres],
+    statements: &[],
+    source: include_str!("lock_in_process.rs"),
+    // It is the queue.
+    queues: false,
+    waits_by: "queue in memory",
+    fair: true,
+    reentrant: false,
+    renews: false,
+    has_token: false,
+    build: |_| Ok(Arc::new(LockInProcess::default())),
+};
 
 /// A mutex per sale.
-pub struct LockInProcess {
-    doors: Mutex<HashMap<Uuid, Weak<Door>>>,
-    wait: Duration,
-}
+#[derive(Default)]
+struct LockInProcess(Doors);
 
-/// Inside.
-pub struct Held(OwnedMutexGuard<()>);
-
-impl LockInProcess {
-    fn door(&self, sale: Uuid) -> Arc<Door> {
-        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(door) = doors.get(&sale).and_then(Weak::upgrade) {
-            return door;
-        }
-        if doors.len() >= REMEMBERED_MAX {
-            doors.retain(|_, door| door.strong_count() > 0);
-        }
-        // Nobody holds or awaits the old one, so nobody can be inside by it.
-        let door = Arc::default();
-        doors.insert(sale, Arc::downgrade(&door));
-        door
-    }
-}
+/// Inside, until it is taken out.
+struct Held(Mutex<Option<OwnedMutexGuard<()>>>);
 
 #[async_trait]
 impl Lock for LockInProcess {
-    type Guard = Held;
-
-    fn new(backends: &Backends) -> Result<LockInProcess, Error> {
-        Ok(LockInProcess { doors: Mutex::default(), wait: backends.limits.wait() })
-    }
-
-    async fn acquire(&self, sale: Uuid) -> Result<Held, Error> {
-        let entered = tokio::time::timeout(self.wait, self.door(sale).lock_owned()).await;
-        let late = |_| Error::Contended("the mutex was held by others for as long as one waits".into());
-        entered.map(Held).map_err(late)
+    async fn enter(&self, sale: Uuid, _owner: Owner, wait: &mut Wait) -> Result<Entered, Error> {
+        let late = "the mutex was held by others for as long as one waits";
+        let held = wait.for_event(self.0.enter(sale), late).await?;
+        let inside = Arc::new(Held(Mutex::new(Some(held))));
+        Ok(Entered { inside, token: None, depth: 1, life: Life::Session })
     }
 }
 
 #[async_trait]
-impl Guard for Held {
-    async fn release(self) -> Released {
-        drop(self.0);
+impl Inside for Held {
+    async fn leave(&self) -> Released {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         Released::Ours
     }
 }

@@ -20,27 +20,45 @@
 //! # See
 //! <https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Guard, Lock, Released, refused};
-use crate::backends::Backends;
+use super::{Entered, Facts, Inside, Life, Lock, Need, Owner, Released, Trips, Wait, refused};
 use crate::sale::Error;
+use crate::wire::{Guarantee, Hazard};
 
-/// Its own source, for the card.
-pub const SOURCE: &str = include_str!("lock_pg_advisory.rs");
-/// Its statements.
-pub const STATEMENTS: [(&str, &str); 2] =
-    [("lock_pg_advisory.lock.sql", LOCK), ("lock_pg_advisory.unlock.sql", UNLOCK)];
+/// The typed facts.
+pub const FACTS: Facts = Facts {
+    id: "lock_pg_advisory",
+    guarantee: Guarantee::Conditional,
+    breaks: &[Hazard::SessionLost],
+    oversells_in: Some("the lock's session cut while its holder works"),
+    fails_when: "the lock's session ends before the work does",
+    trips: Trips { acquire: 1, release: 1 },
+    needs: &[Need::Postgres],
+    statements: &[("lock_pg_advisory.lock.sql", LOCK), ("lock_pg_advisory.unlock.sql", UNLOCK)],
+    source: include_str!("lock_pg_advisory.rs"),
+    queues: true,
+    waits_by: "queue in the server",
+    fair: true,
+    // A session may take it twice, but each acquisition has a session of its own.
+    reentrant: false,
+    renews: false,
+    has_token: false,
+    build: |backends| Ok(Arc::new(LockPgAdvisory { sessions: backends.pg_locks.clone() })),
+};
 
 const LOCK: &str = include_str!("lock_pg_advisory.lock.sql");
 const UNLOCK: &str = include_str!("lock_pg_advisory.unlock.sql");
 
 /// A lock per sale in the server of the ledger.
-pub struct LockPgAdvisory {
+struct LockPgAdvisory {
     sessions: PgPool,
 }
 
@@ -57,34 +75,31 @@ impl Drop for Session {
 }
 
 /// Inside.
-pub struct Held {
-    session: Session,
+struct Held {
+    session: Mutex<Session>,
     key: i64,
 }
 
 #[async_trait]
 impl Lock for LockPgAdvisory {
-    type Guard = Held;
-
-    fn new(backends: &Backends) -> Result<LockPgAdvisory, Error> {
-        Ok(LockPgAdvisory { sessions: backends.pg_locks.clone() })
-    }
-
-    async fn acquire(&self, sale: Uuid) -> Result<Held, Error> {
-        let connection = self.sessions.acquire().await.map_err(refused)?;
-        let mut held = Held { session: Session(Some(connection)), key: key(sale) };
-        // Should the answer get lost, or this future, the session is closed and takes the lock with it.
-        if let Some(connection) = held.session.0.as_mut() {
-            sqlx::query(LOCK).bind(held.key).execute(&mut **connection).await.map_err(refused)?;
+    async fn enter(&self, sale: Uuid, _owner: Owner, wait: &mut Wait) -> Result<Entered, Error> {
+        let late = "the advisory lock was held by others for as long as one waits";
+        let mut session = Session(Some(self.sessions.acquire().await.map_err(refused)?));
+        let key = key(sale);
+        // Should the answer get lost, or the wait be over, the session is closed and takes the lock with it.
+        if let Some(connection) = session.0.as_mut() {
+            let locking = sqlx::query(LOCK).bind(key).execute(&mut **connection);
+            wait.for_event(locking, late).await?.map_err(refused)?;
         }
-        Ok(held)
+        let inside = Arc::new(Held { session: Mutex::new(session), key });
+        Ok(Entered { inside, token: None, depth: 1, life: Life::Session })
     }
 }
 
 #[async_trait]
-impl Guard for Held {
-    async fn release(mut self) -> Released {
-        let Some(mut connection) = self.session.0.take() else { return Released::Unknown };
+impl Inside for Held {
+    async fn leave(&self) -> Released {
+        let Some(mut connection) = self.session.lock().await.0.take() else { return Released::Unknown };
         match sqlx::query_scalar(UNLOCK).bind(self.key).fetch_one(&mut *connection).await {
             Ok(true) => Released::Ours,
             // Not ours any more, or the session is gone and the lock with it.

@@ -19,58 +19,75 @@
 //! # See
 //! <https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS>
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Transaction};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Guard, Lock, Released, refused};
-use crate::backends::Backends;
+use super::{Entered, Facts, Inside, Life, Lock, Need, Owner, Released, Trips, Wait, refused};
 use crate::sale::Error;
+use crate::wire::{Guarantee, Hazard};
 
-/// Its own source, for the card.
-pub const SOURCE: &str = include_str!("lock_pg_row.rs");
-/// Its statements.
-pub const STATEMENTS: [(&str, &str); 2] = [("lock_pg_row.open.sql", OPEN), ("lock_pg_row.lock.sql", LOCK)];
+/// The typed facts.
+pub const FACTS: Facts = Facts {
+    id: "lock_pg_row",
+    guarantee: Guarantee::Conditional,
+    breaks: &[Hazard::SessionLost],
+    oversells_in: Some("the lock's session cut while its holder works"),
+    fails_when: "the lock's session ends before the work does",
+    trips: Trips { acquire: 2, release: 1 },
+    needs: &[Need::Postgres],
+    statements: &[("lock_pg_row.open.sql", OPEN), ("lock_pg_row.lock.sql", LOCK)],
+    source: include_str!("lock_pg_row.rs"),
+    queues: true,
+    waits_by: "queue in the server",
+    fair: true,
+    reentrant: false,
+    renews: false,
+    has_token: false,
+    build: |backends| Ok(Arc::new(LockPgRow { sessions: backends.pg_locks.clone() })),
+};
 
 const OPEN: &str = include_str!("lock_pg_row.open.sql");
 const LOCK: &str = include_str!("lock_pg_row.lock.sql");
 
 /// A row per sale in the server of the ledger.
-pub struct LockPgRow {
+struct LockPgRow {
     sessions: PgPool,
 }
 
 /// Inside. Dropped, it is rolled back, which is the release too.
-pub struct Held(Transaction<'static, Postgres>);
+struct Held(Mutex<Option<Transaction<'static, Postgres>>>);
 
 #[async_trait]
 impl Lock for LockPgRow {
-    type Guard = Held;
-
-    fn new(backends: &Backends) -> Result<LockPgRow, Error> {
-        Ok(LockPgRow { sessions: backends.pg_locks.clone() })
-    }
-
     async fn open(&self, sale: Uuid) -> Result<(), Error> {
         let made = sqlx::query(OPEN).bind(sale).execute(&self.sessions).await;
         made.map(|_| ()).map_err(refused)
     }
 
-    async fn acquire(&self, sale: Uuid) -> Result<Held, Error> {
+    async fn enter(&self, sale: Uuid, _owner: Owner, wait: &mut Wait) -> Result<Entered, Error> {
+        let late = "the lock row was held by others for as long as one waits";
         let mut transaction = self.sessions.begin().await.map_err(refused)?;
-        let locked = sqlx::query(LOCK).bind(sale).fetch_optional(&mut *transaction).await;
+        let locking = sqlx::query(LOCK).bind(sale).fetch_optional(&mut *transaction);
+        // Given up while it waits, the transaction is rolled back once the server's own time-out has come.
+        let locked = wait.for_event(locking, late).await?;
         // A row that is not there cannot be locked, and must not pass for a lock.
         let missing = || Error::Unavailable("this sale has no lock row".into());
         locked.map_err(refused)?.ok_or_else(missing)?;
-        Ok(Held(transaction))
+        let inside = Arc::new(Held(Mutex::new(Some(transaction))));
+        Ok(Entered { inside, token: None, depth: 1, life: Life::Session })
     }
 }
 
 #[async_trait]
-impl Guard for Held {
-    async fn release(self) -> Released {
+impl Inside for Held {
+    async fn leave(&self) -> Released {
+        let Some(transaction) = self.0.lock().await.take() else { return Released::Unknown };
         // Nothing was written here. An error: the transaction had ended before, and the lock with it.
-        if self.0.rollback().await.is_ok() { Released::Ours } else { Released::Lost }
+        if transaction.rollback().await.is_ok() { Released::Ours } else { Released::Lost }
     }
 }

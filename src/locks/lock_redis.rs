@@ -21,77 +21,86 @@
 //! # See
 //! <https://redis.io/docs/latest/commands/set/#patterns>; M. Kleppmann, How to do distributed locking (2016)
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use deadpool_redis::{Connection, Pool};
 use redis::Script;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Guard, Lock, Released};
+use super::{Entered, Facts, Inside, Life, Lock, Need, Owner, Released, Trips, Wait};
 use crate::backends::{self, Backends};
-use crate::patience::Patience;
 use crate::sale::Error;
+use crate::wire::{Guarantee, Hazard};
 
-/// Its script.
-pub const STATEMENTS: [(&str, &str); 1] = [("lock_redis.release.lua", RELEASE)];
+/// The typed facts.
+pub const FACTS: Facts = Facts {
+    id: "lock_redis",
+    guarantee: Guarantee::Conditional,
+    breaks: &[Hazard::LeaseExpiry],
+    oversells_in: Some("a holder stopped beyond its lease"),
+    fails_when: "a holder is slower than its lease, or Redis forgets",
+    // The pool's ping and SET; the script.
+    trips: Trips { acquire: 2, release: 1 },
+    needs: &[Need::Postgres, Need::Redis],
+    statements: &[("lock_redis.release.lua", RELEASE)],
+    source: include_str!("lock_redis.rs"),
+    queues: true,
+    waits_by: "asking again",
+    fair: false,
+    reentrant: false,
+    // What most programs that use this lock leave out; `lock_redisson` has it.
+    renews: false,
+    has_token: false,
+    build: |backends| released_by(backends, RELEASE),
+};
 
 const RELEASE: &str = include_str!("lock_redis.release.lua");
-/// Its own source, for the card.
-pub const SOURCE: &str = include_str!("lock_redis.rs");
 
-/// A lock per sale in one Redis.
-pub struct LockRedis {
-    pool: Pool,
-    lease: Duration,
-    wait: Duration,
-    release: Script,
+/// This lock, left by that script.
+pub(super) fn released_by(backends: &Backends, release: &'static str) -> Result<Arc<dyn Lock>, Error> {
+    let (pool, lease) = (backends.redis_locks()?.clone(), backends.limits.lock_lease());
+    Ok(Arc::new(LockRedis { pool, lease, release }))
 }
 
-impl LockRedis {
-    /// The same lock with a lease of its own.
-    pub fn with_lease(backends: &Backends, lease: Duration) -> Result<LockRedis, Error> {
-        let (pool, wait) = (backends.redis()?.clone(), backends.limits.wait());
-        Ok(LockRedis { pool, lease, wait, release: Script::new(RELEASE) })
-    }
+/// A lock per sale in one Redis.
+struct LockRedis {
+    pool: Pool,
+    lease: Duration,
+    release: &'static str,
 }
 
 /// Inside the lock.
-pub struct Held {
-    connection: Connection,
+struct Held {
+    connection: Mutex<Connection>,
     key: String,
-    owner: String,
-    deadline: Instant,
-    release: Script,
+    owner: Owner,
+    release: &'static str,
 }
 
 #[async_trait]
 impl Lock for LockRedis {
-    type Guard = Held;
-
-    fn new(backends: &Backends) -> Result<LockRedis, Error> {
-        LockRedis::with_lease(backends, backends.limits.lock_lease())
-    }
-
-    async fn acquire(&self, sale: Uuid) -> Result<Held, Error> {
-        // The connection is kept from the first question to the release: the pool bounds how many poll, the
-        // rest wait for the pool in the order in which they came.
+    async fn enter(&self, sale: Uuid, owner: Owner, wait: &mut Wait) -> Result<Entered, Error> {
+        // The connection is kept from the first question to the release: each one borrowed costs a ping.
         let mut connection = backends::redis_connection(&self.pool).await?;
         let key = format!("sellout:{{{sale}}}:lock");
-        let owner = Uuid::now_v7().to_string();
-        let mut patience = Patience::new(self.wait);
+        let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         loop {
             let deadline = Instant::now() + self.lease;
             let mut set = redis::cmd("SET");
-            set.arg(&key).arg(&owner).arg("NX").arg("PX").arg(millis(self.lease));
-            // If the answer is lost the lock may be ours; its lease ends it, and nothing has been taken.
+            set.arg(&key).arg(owner.0.to_string()).arg("NX").arg("PX").arg(lease);
             let answer: Result<Option<String>, _> = set.query_async(&mut connection).await;
             match answer {
                 Ok(Some(_)) => {
-                    let release = self.release.clone();
-                    return Ok(Held { connection, key, owner, deadline, release });
+                    let (connection, release) = (Mutex::new(connection), self.release);
+                    let inside = Arc::new(Held { connection, key, owner, release });
+                    return Ok(Entered { inside, token: None, depth: 1, life: Life::Until(deadline) });
                 }
-                Ok(None) => patience.pause("the Redis lock was held by others").await?,
+                Ok(None) => wait.pause("the Redis lock was held by others").await?,
+                // If it was the answer that got lost the lock may be ours; its lease ends it, and nothing
+                // has been taken.
                 Err(e) => return Err(Error::Unavailable(format!("Redis: {e}"))),
             }
         }
@@ -99,21 +108,15 @@ impl Lock for LockRedis {
 }
 
 #[async_trait]
-impl Guard for Held {
-    fn deadline(&self) -> Option<Instant> {
-        Some(self.deadline)
-    }
-
-    async fn release(mut self) -> Released {
-        let released = self.release.key(&self.key).arg(&self.owner).invoke_async(&mut self.connection).await;
-        match released {
+impl Inside for Held {
+    async fn leave(&self) -> Released {
+        let script = Script::new(self.release);
+        let mut connection = self.connection.lock().await;
+        let owner = self.owner.0.to_string();
+        match script.key(&self.key).arg(owner).invoke_async(&mut *connection).await {
             Ok(1) => Released::Ours,
             Ok::<i64, _>(_) => Released::Lost,
             Err(_) => Released::Unknown,
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -42,7 +42,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres],
     statements: &[&[("atomic_update.sql", TAKE)]],
     source: include_str!("atomic_update.rs"),
-    build: |backends| Ok(Arc::new(AtomicUpdate { pg: backends.pg.clone() })),
+    lock: None,
+    build: |backends, _| Ok(Arc::new(AtomicUpdate { pg: backends.pg.clone() })),
 };
 
 const TAKE: &str = include_str!("atomic_update.sql");

@@ -49,7 +49,8 @@ pub const SPEC: Spec = Spec {
         ("lock_released_before_commit.unlock.sql", UNLOCK),
     ]],
     source: include_str!("lock_released_before_commit.rs"),
-    build: |backends: &Backends| Ok(Arc::new(LockReleasedBeforeCommit { pg: backends.pg.clone() })),
+    lock: None,
+    build: |backends: &Backends, _| Ok(Arc::new(LockReleasedBeforeCommit { pg: backends.pg.clone() })),
 };
 
 const LOCK: &str = include_str!("lock_released_before_commit.lock.sql");

@@ -19,6 +19,7 @@
 //! - at each line where an interleaving matters, say what another buyer can do just now.
 
 mod atomic_update;
+mod fence_on_write_only;
 mod fenced_take;
 mod lock_released_before_commit;
 mod naive;
@@ -28,6 +29,7 @@ mod pg_advisory_same_statement;
 mod redis_lua;
 mod row_lock;
 mod serializable;
+mod skip_locked_count;
 mod under_lock;
 mod unguarded_decrement;
 
@@ -37,8 +39,10 @@ use async_trait::async_trait;
 
 use crate::backends::Backends;
 pub use crate::backends::Need;
+use crate::locks::{Facts, requirements};
 use crate::sale::{Error, Order, Outcome, Sale};
-use crate::wire::{Guarantee, RoundTrips};
+pub use crate::wire::Hazard;
+use crate::wire::{Guarantee, LockCard, LockTrips, RoundTrips};
 
 /// All strategies, in the order of the exhibition.
 pub static ALL: &[&Spec] = &[
@@ -46,7 +50,11 @@ pub static ALL: &[&Spec] = &[
     &unguarded_decrement::SPEC,
     &lock_released_before_commit::SPEC,
     &pg_advisory_same_statement::SPEC,
+    &skip_locked_count::SPEC,
+    &under_lock::LOCK_REDISSON_THREAD_ID,
     &under_lock::LOCK_REDIS_SHORT_LEASE,
+    &under_lock::LOCK_REDIS_DEL,
+    &under_lock::FENCE_ON_WRITE_ONLY,
     &atomic_update::SPEC,
     &row_lock::SPEC,
     &optimistic::SPEC,
@@ -62,6 +70,16 @@ pub static ALL: &[&Spec] = &[
     &under_lock::LOCK_PG_UNIQUE,
     &under_lock::LOCK_REDIS,
     &under_lock::LOCK_REDIS_FENCED,
+    &under_lock::LOCK_REDISSON,
+    &under_lock::LOCK_REDISSON_FENCED,
+    &under_lock::LOCK_REDLOCK,
+    &under_lock::LOCK_REDLOCK_FENCED,
+    &under_lock::LOCK_ZOOKEEPER,
+    &under_lock::LOCK_ZOOKEEPER_FENCED,
+    &under_lock::LOCK_CURATOR,
+    &under_lock::LOCK_CURATOR_FENCED,
+    &under_lock::LOCK_ETCD,
+    &under_lock::LOCK_ETCD_FENCED,
     &redis_lua::SPEC,
     &noop::SPEC,
 ];
@@ -77,46 +95,6 @@ pub trait Strategy: Send + Sync {
 
     /// What this strategy believes is left. The audit compares it; it never believes it.
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error>;
-}
-
-/// What really goes wrong, and is shown to go wrong by a conformance test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hazard {
-    /// Two buyers act on the same stale read: more is sold than there was.
-    StaleRead,
-    /// The counter ends above the truth: a lost update hides the oversell.
-    LostUpdate,
-    /// The counter goes below zero.
-    NegativeCounter,
-    /// A holder outlives its lease and another one enters.
-    LeaseExpiry,
-    /// A second process does not know the lock of the first.
-    SecondProcess,
-    /// The session that holds the lock ends, and its holder goes on.
-    SessionLost,
-    /// A holder that dies leaves the lock behind for ever.
-    LockLeft,
-    /// A crash between two stores leaves units that nobody sells.
-    CrashBetweenStores,
-    /// The store may forget what it acknowledged.
-    StoreLoss,
-}
-
-impl Hazard {
-    /// Its name in JSON.
-    pub fn id(self) -> &'static str {
-        match self {
-            Hazard::StaleRead => "stale_read",
-            Hazard::LostUpdate => "lost_update",
-            Hazard::NegativeCounter => "negative_counter",
-            Hazard::LeaseExpiry => "lease_expiry",
-            Hazard::SecondProcess => "second_process",
-            Hazard::SessionLost => "session_lost",
-            Hazard::LockLeft => "lock_left",
-            Hazard::CrashBetweenStores => "crash_between_stores",
-            Hazard::StoreLoss => "store_loss",
-        }
-    }
 }
 
 /// The typed facts of a strategy. Prose gives the reasons; these are held to by tests.
@@ -141,12 +119,39 @@ pub struct Spec {
     pub remembers_keys: bool,
     /// Servers.
     pub needs: &'static [Need],
-    /// SQL and Lua in groups: file name and text, the very text that runs.
+    /// SQL and Lua in groups, those of its lock apart: file name and text, the very text that runs.
     pub statements: &'static [&'static [(&'static str, &'static str)]],
     /// Its own source.
     pub source: &'static str,
+    /// The lock that brackets it, if one does.
+    pub lock: Option<Bracket>,
     /// Makes it from open servers; an error says which is missing.
-    pub build: fn(&Backends) -> Result<Arc<dyn Strategy>, Error>,
+    pub build: Build,
+}
+
+/// Makes a strategy from open servers and its own facts.
+pub type Build = fn(&Backends, &'static Spec) -> Result<Arc<dyn Strategy>, Error>;
+
+/// A lock around the naive take.
+pub struct Bracket {
+    /// The facts of the lock.
+    pub facts: &'static Facts,
+    /// Does the stock row refuse who was overtaken?
+    pub fenced: bool,
+}
+
+impl Bracket {
+    /// The lock's part of the card.
+    pub fn card(&self) -> LockCard {
+        let Facts { id, waits_by, trips, .. } = self.facts;
+        LockCard {
+            id: (*id).to_owned(),
+            fenced: self.fenced,
+            waits_by: (*waits_by).to_owned(),
+            trips: LockTrips { acquire: trips.acquire, release: trips.release },
+            requirements: requirements::of(id),
+        }
+    }
 }
 
 impl Spec {
@@ -175,7 +180,8 @@ impl Spec {
 
     /// Its statements, one after the other.
     pub fn statements(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.statements.iter().flat_map(|group| group.iter().copied())
+        let lock = self.lock.as_ref().map_or(&[][..], |bracket| bracket.facts.statements);
+        self.statements.iter().flat_map(|group| group.iter().copied()).chain(lock.iter().copied())
     }
 
     /// Does this really go wrong here?

@@ -45,7 +45,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres],
     statements: &[&STATEMENTS],
     source: include_str!("naive.rs"),
-    build: |backends| Ok(Arc::new(Naive::new(backends))),
+    lock: None,
+    build: |backends, _| Ok(Arc::new(Naive::new(backends))),
 };
 
 /// Its two statements; under a lock they are the same two.

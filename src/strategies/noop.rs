@@ -38,7 +38,8 @@ pub const SPEC: Spec = Spec {
     needs: &[],
     statements: &[],
     source: include_str!("noop.rs"),
-    build: |_| Ok(Arc::new(Noop)),
+    lock: None,
+    build: |_, _| Ok(Arc::new(Noop)),
 };
 
 struct Noop;

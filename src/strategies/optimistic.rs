@@ -44,7 +44,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres],
     statements: &[&[("optimistic.read.sql", READ), ("optimistic.swap.sql", SWAP)]],
     source: include_str!("optimistic.rs"),
-    build: |backends| {
+    lock: None,
+    build: |backends, _| {
         let wait = backends.limits.wait();
         Ok(Arc::new(Optimistic { pg: backends.pg.clone(), wait }))
     },

@@ -46,7 +46,8 @@ pub const SPEC: Spec = Spec {
         ("pg_advisory_same_statement.write.sql", WRITE),
     ]],
     source: include_str!("pg_advisory_same_statement.rs"),
-    build: |backends: &Backends| Ok(Arc::new(PgAdvisorySameStatement { pg: backends.pg.clone() })),
+    lock: None,
+    build: |backends: &Backends, _| Ok(Arc::new(PgAdvisorySameStatement { pg: backends.pg.clone() })),
 };
 
 const READ: &str = include_str!("pg_advisory_same_statement.read.sql");

@@ -47,7 +47,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres, Need::Redis],
     statements: &[&[("redis_lua.lua", TAKE), ("redis_lua.record.sql", RECORD)]],
     source: include_str!("redis_lua.rs"),
-    build: |backends| Ok(Arc::new(RedisLua::new(backends)?)),
+    lock: None,
+    build: |backends, _| Ok(Arc::new(RedisLua::new(backends)?)),
 };
 
 const TAKE: &str = include_str!("redis_lua.lua");

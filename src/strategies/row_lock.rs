@@ -41,7 +41,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres],
     statements: &[&[("row_lock.lock.sql", LOCK), ("row_lock.take.sql", TAKE)]],
     source: include_str!("row_lock.rs"),
-    build: |backends| Ok(Arc::new(RowLock { pg: backends.pg.clone() })),
+    lock: None,
+    build: |backends, _| Ok(Arc::new(RowLock { pg: backends.pg.clone() })),
 };
 
 const LOCK: &str = include_str!("row_lock.lock.sql");

@@ -43,7 +43,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres],
     statements: &[&[("serializable.read.sql", READ), ("serializable.write.sql", WRITE)]],
     source: include_str!("serializable.rs"),
-    build: |backends| {
+    lock: None,
+    build: |backends, _| {
         let wait = backends.limits.wait();
         Ok(Arc::new(Serializable { pg: backends.pg.clone(), wait }))
     },

@@ -42,7 +42,8 @@ pub const SPEC: Spec = Spec {
     needs: &[Need::Postgres],
     statements: &[&[("unguarded_decrement.read.sql", READ), ("unguarded_decrement.write.sql", WRITE)]],
     source: include_str!("unguarded_decrement.rs"),
-    build: |backends| Ok(Arc::new(UnguardedDecrement { pg: backends.pg.clone() })),
+    lock: None,
+    build: |backends, _| Ok(Arc::new(UnguardedDecrement { pg: backends.pg.clone() })),
 };
 
 const READ: &str = include_str!("unguarded_decrement.read.sql");

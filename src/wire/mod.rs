@@ -11,7 +11,7 @@ mod cards;
 mod evidence;
 mod run;
 
-pub use cards::{RoundTrips, StatementView, StrategyCard};
+pub use cards::{Hazard, LockCard, LockRequirement, LockTrips, RoundTrips, StatementView, StrategyCard};
 pub use evidence::{Answers, Audit, Clients, Evidence, Offender, Tally, ToldYes, Verdict};
 pub use run::{
     Current, Environment, Latency, Parameters, Run, RunResult, RunSummary, SCHEMA_VERSION, Snapshot,

@@ -294,13 +294,13 @@ fn the_first_match_wins_in_the_order_of_harm() {
         (|e| e.oversold = 1, Verdict::Oversold),
     ];
     let mut evidence = contended();
-    assert_eq!(audit::judge(Guarantee::Exact, &evidence).0, Verdict::Held);
+    assert_eq!(audit::judge(Guarantee::Exact, None, &evidence).0, Verdict::Held);
     // Each harm is added to those before it, and is heard above them.
     for (spoil, verdict) in spoil {
         spoil(&mut evidence);
-        assert_eq!(audit::judge(Guarantee::Exact, &evidence).0, verdict, "{evidence:?}");
+        assert_eq!(audit::judge(Guarantee::Exact, None, &evidence).0, verdict, "{evidence:?}");
     }
-    assert_eq!(audit::judge(Guarantee::Control, &evidence).0, Verdict::Control);
+    assert_eq!(audit::judge(Guarantee::Control, None, &evidence).0, Verdict::Control);
 }
 
 #[test]
@@ -316,13 +316,15 @@ fn no_contention_never_reads_as_safe() {
     for spoil in spoil {
         let mut evidence = contended();
         spoil(&mut evidence);
-        assert_eq!(audit::judge(Guarantee::Exact, &evidence).0, Verdict::NotExercised, "{evidence:?}");
+        assert_eq!(audit::judge(Guarantee::Exact, None, &evidence).0, Verdict::NotExercised, "{evidence:?}");
     }
     assert_eq!(
-        audit::judge(Guarantee::Oversells, &contended()).0,
+        audit::judge(Guarantee::Oversells, None, &contended()).0,
         Verdict::NotExercised,
         "luck is no promise"
     );
+    let (_, said) = audit::judge(Guarantee::Oversells, Some("a holder stopped"), &contended());
+    assert!(said.contains("a holder stopped"), "who needs a fault is told which: {said}");
 }
 
 #[test]
@@ -330,12 +332,16 @@ fn errors_and_sums_that_do_not_add_up_make_a_run_invalid() {
     let mut evidence = contended();
     let clients = evidence.clients.as_mut().expect("clients");
     (clients.answers.unknown, clients.attempts) = (2, 42);
-    assert_eq!(audit::judge(Guarantee::Exact, &evidence).0, Verdict::Held, "2 of 42 is below five percent");
+    assert_eq!(
+        audit::judge(Guarantee::Exact, None, &evidence).0,
+        Verdict::Held,
+        "2 of 42 is below five percent"
+    );
     let clients = evidence.clients.as_mut().expect("clients");
     (clients.answers.error, clients.attempts) = (1, 43);
-    assert_eq!(audit::judge(Guarantee::Exact, &evidence).0, Verdict::Invalid, "3 of 43 is above");
+    assert_eq!(audit::judge(Guarantee::Exact, None, &evidence).0, Verdict::Invalid, "3 of 43 is above");
 
     let mut evidence = contended();
     evidence.clients.as_mut().expect("clients").attempts = 41;
-    assert_eq!(audit::judge(Guarantee::Exact, &evidence).0, Verdict::Invalid);
+    assert_eq!(audit::judge(Guarantee::Exact, None, &evidence).0, Verdict::Invalid);
 }

@@ -98,7 +98,7 @@ fn serve(database_url: &str, runs: &Path, bind: &str) -> (Child, String) {
         .args(["serve", "--lab", "--bind", bind, "--runs-dir"])
         .arg(runs)
         .env("DATABASE_URL", database_url)
-        .env("REDIS_URL", &servers().redis_url)
+        .envs(servers().environment())
         .env("RUST_LOG", "off")
         .stdout(Stdio::piped())
         .spawn()

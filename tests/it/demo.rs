@@ -11,11 +11,17 @@ use sqlx::PgPool;
 
 use crate::support::{eventually, fresh_database, servers};
 
+const ADDRESSES: [&str; 5] = ["DATABASE_URL", "REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"];
+const PROGRAMS: [&str; 3] = ["SELLOUT_REDIS_SERVER", "SELLOUT_ZOOKEEPER_JARS", "SELLOUT_ETCD"];
+
 /// `sellout demo --once` in a folder of its own.
 fn demo(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_sellout"));
     demo.arg("demo").arg("--once").arg("--runs-dir").arg(folder.join("runs")).args(arguments);
-    demo.env_remove("DATABASE_URL").env_remove("REDIS_URL").envs(environment.iter().copied());
+    ADDRESSES.iter().chain(&PROGRAMS).for_each(|name| {
+        demo.env_remove(name);
+    });
+    demo.envs(environment.iter().copied());
     demo.stdin(Stdio::null()).output().expect("sellout demo")
 }
 
@@ -33,7 +39,9 @@ async fn the_demo_tells_what_sql_counts() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let database = fresh_database().await;
     let json = folder.path().join("out.json");
-    let environment = [("DATABASE_URL", database.as_str()), ("REDIS_URL", &servers().redis_url)];
+    let others = servers().environment();
+    let mut environment = vec![("DATABASE_URL", database.as_str())];
+    environment.extend(others.iter().map(|(name, address)| (*name, address.as_str())));
     let output = demo(folder.path(), &environment, &["--json", json.to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
 
@@ -88,18 +96,31 @@ async fn a_strategy_without_its_server_is_skipped_with_the_reason() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let database = fresh_database().await;
     let json = folder.path().join("out.json");
-    // No redis-server is to be found there.
+    // No redis-server, java or etcd is to be found there.
     let nowhere = folder.path().to_str().expect("a path");
     let environment = [("DATABASE_URL", database.as_str()), ("PATH", nowhere)];
     let few =
         ["--attempts", "400", "--buyers", "40", "--stock", "20", "--json", json.to_str().expect("a path")];
     let output = demo(folder.path(), &environment, &few);
     let run = read_run(&json);
-    let wants_redis = ALL.iter().filter(|s| s.needs.contains(&Need::Redis)).map(|s| s.id);
-    for id in wants_redis {
-        let row = run.results.iter().find(|r| r.strategy == id).expect("listed, not dropped");
-        assert_eq!(row.verdict, Verdict::Skipped);
-        assert!(row.reason.contains("REDIS_URL"), "{}", row.reason);
+    let said = words(&output);
+    let missing = |need: Need| match need {
+        Need::Postgres => None,
+        Need::Redis => Some(["REDIS_URL", "Redis is not installed"]),
+        Need::Redlock => Some(["REDLOCK_URLS", "Redis is not installed"]),
+        Need::Zookeeper => Some(["ZOOKEEPER_HOSTS", "Java is not installed"]),
+        Need::Etcd if cfg!(feature = "etcd") => Some(["ETCD_URLS", "etcd is not installed"]),
+        Need::Etcd => Some(["--features etcd", ""]),
+    };
+    for spec in ALL {
+        let row = run.results.iter().find(|r| r.strategy == spec.id).expect("listed, not dropped");
+        let lacks: Vec<_> = spec.needs.iter().filter_map(|need| missing(*need)).collect();
+        assert_eq!(row.verdict == Verdict::Skipped, !lacks.is_empty(), "{}: {}", spec.id, row.reason);
+        for [setting, sentence] in lacks {
+            assert!(row.reason.contains(setting) && row.reason.contains("./run"), "{}", row.reason);
+            let times = said.matches(sentence).count();
+            assert!(sentence.is_empty() || times == 1, "{sentence}: said {times} times in {said}");
+        }
     }
     assert_ne!(
         output.status.code(),
@@ -120,7 +141,7 @@ async fn ctrl_c_ends_the_demo_with_its_servers_and_keeps_what_was_sold() {
         .args(["demo", "--attempts", "200000", "--strategies", "naive", "--runs-dir"])
         .arg(folder.path())
         .env("DATABASE_URL", fresh_database().await)
-        .env("REDIS_URL", &servers().redis_url)
+        .envs(servers().environment())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -9,10 +9,24 @@ use crate::tree::read;
 
 #[test]
 fn the_strategies_of_the_readme_are_those_of_the_program() -> anyhow::Result<()> {
-    let output = Command::new(env!("CARGO_BIN_EXE_sellout")).args(["strategies", "--markdown"]).output()?;
-    anyhow::ensure!(output.status.success(), "sellout strategies --markdown: {}", output.status);
-    let table = String::from_utf8(output.stdout)?;
+    let table = printed(&["strategies", "--markdown"])?;
     same("strategies", &table, "Print it again with: cargo run --locked -- strategies --markdown")
+}
+
+#[test]
+fn the_locks_of_the_readme_are_those_of_the_program() -> anyhow::Result<()> {
+    // That the program's are those that the tests observe is held by tests/locks.rs.
+    let table = printed(&["strategies", "--locks", "--markdown"])?;
+    for path in table.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        anyhow::ensure!(read(path).is_some(), "a cell links to {path}, which is not there");
+    }
+    same("locks", &table, "Print it again with: cargo run --locked -- strategies --locks --markdown")
+}
+
+fn printed(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_sellout")).args(arguments).output()?;
+    anyhow::ensure!(output.status.success(), "sellout {arguments:?}: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 #[test]

@@ -84,6 +84,11 @@ impl File {
             "src/strategies/under_lock.rs",
             "src/strategies/fenced_take.rs",
             "src/locks/mod.rs",
+            "src/locks/doors.rs",
+            "src/locks/holding.rs",
+            "src/locks/requirements.rs",
+            "src/locks/znode_queue.rs",
+            "src/locks/majority.rs",
         ];
         self.is("rs")
             && (beside("src/strategies/") || beside("src/locks/"))

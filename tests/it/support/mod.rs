@@ -1,11 +1,13 @@
 //! What the tests share: real servers, a database of their own, the service with the API's verbs, a relay.
 //!
-//! `DATABASE_URL` and `REDIS_URL` name servers to use (`./run test` sets them); without them the tests
-//! start private ones, so that a plain `cargo test` works too.
+//! `DATABASE_URL`, `REDIS_URL`, `REDLOCK_URLS`, `ZOOKEEPER_HOSTS` and `ETCD_URLS` name servers to use
+//! (`./run test` sets them); for each that is not set the tests start private ones, so that a plain
+//! `cargo test` works too.
 
 #![expect(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod browser;
+pub mod calls;
 pub mod process;
 pub mod relay;
 
@@ -29,6 +31,22 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 pub struct Servers {
     pub database_url: String,
     pub redis_url: String,
+    pub redlock_urls: Vec<String>,
+    /// With commas.
+    pub zookeeper_hosts: String,
+    pub etcd_urls: Vec<String>,
+}
+
+impl Servers {
+    /// The variables by which a service is told of them, without the database.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("REDIS_URL", self.redis_url.clone()),
+            ("REDLOCK_URLS", self.redlock_urls.join(",")),
+            ("ZOOKEEPER_HOSTS", self.zookeeper_hosts.clone()),
+            ("ETCD_URLS", self.etcd_urls.join(",")),
+        ]
+    }
 }
 
 /// The servers of this test program. Private ones end with the process: the kernel sees to that.
@@ -36,19 +54,31 @@ pub fn servers() -> &'static Servers {
     static PRIVATE: OnceLock<Services> = OnceLock::new();
     static SERVERS: OnceLock<Servers> = OnceLock::new();
     SERVERS.get_or_init(|| {
-        let set = |name| std::env::var(name).ok();
-        if let (Some(database_url), Some(redis_url)) = (set("DATABASE_URL"), set("REDIS_URL")) {
-            return Servers { database_url, redis_url };
-        }
+        let set = |name| std::env::var(name).ok().filter(|address| !address.is_empty());
+        let lacks = |name, number| if set(name).is_some() { 0 } else { number };
         let private = PRIVATE.get_or_init(|| {
-            Services::start(Wanted { postgres: true, redis: true }).expect("private servers for the tests")
+            let wanted = Wanted {
+                postgres: set("DATABASE_URL").is_none(),
+                redis: set("REDIS_URL").is_none(),
+                redlock: lacks("REDLOCK_URLS", Wanted::ALL.redlock),
+                zookeeper: lacks("ZOOKEEPER_HOSTS", Wanted::ALL.zookeeper),
+                etcd: lacks("ETCD_URLS", Wanted::ALL.etcd),
+            };
+            Services::start(wanted).expect("private servers for the tests")
         });
+        assert!(private.missing().is_empty(), "the tests need all servers: {:?}", private.missing());
+        let started = private.environment();
+        let address = |name| {
+            let started = started.iter().find(|(started, _)| *started == name);
+            set(name).or(started.map(|(_, address)| address.clone())).expect("set or started")
+        };
+        let list = |name| address(name).split(',').map(str::to_owned).collect();
         Servers {
-            database_url: private.database_url().expect("PostgreSQL").to_owned(),
-            redis_url: private
-                .redis_url()
-                .expect("the tests need redis-server: apt-get install redis-server")
-                .to_owned(),
+            database_url: address("DATABASE_URL"),
+            redis_url: address("REDIS_URL"),
+            redlock_urls: list("REDLOCK_URLS"),
+            zookeeper_hosts: address("ZOOKEEPER_HOSTS"),
+            etcd_urls: list("ETCD_URLS"),
         }
     })
 }
@@ -99,18 +129,23 @@ struct Settings {
     config: Config,
 }
 
-/// Settings as a command line would give them.
+/// Settings as a command line would give them. Redlock's servers, ZooKeeper and etcd are those of the tests
+/// unless `more` names others (an empty name is none).
 pub fn config(database_url: &str, redis_url: Option<&str>, more: &[&str]) -> Config {
+    let (redlock, etcd) = (servers().redlock_urls.join(","), servers().etcd_urls.join(","));
     let mut line = vec!["test", "--bind", "127.0.0.1:0", "--database-url", database_url];
-    if let Some(url) = redis_url {
-        line.extend(["--redis-url", url]);
+    line.extend(["--redis-url", redis_url.unwrap_or_default()]);
+    for (name, address) in [
+        ("--redlock-urls", redlock.as_str()),
+        ("--zookeeper-hosts", servers().zookeeper_hosts.as_str()),
+        ("--etcd-urls", etcd.as_str()),
+    ] {
+        if !more.contains(&name) {
+            line.extend([name, address]);
+        }
     }
     line.extend(more);
-    let mut config = Settings::parse_from(line).config;
-    if redis_url.is_none() {
-        config.redis_url = None;
-    }
-    config
+    Settings::parse_from(line).config
 }
 
 /// The service, in this process, behind the same door as `main`.

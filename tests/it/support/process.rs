@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use super::{Api, servers};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Api, eventually, servers};
 
 pub struct Process {
     pub api: Api,
@@ -14,12 +16,18 @@ pub struct Process {
 impl Process {
     /// `sellout serve --lab` on this database.
     pub fn start(database_url: &str) -> Process {
+        Process::with(database_url, &[])
+    }
+
+    /// The same with these settings. The database may be named by a relay.
+    pub fn with(database_url: &str, settings: &[&str]) -> Process {
         let runs = tempfile::tempdir().expect("temporary directory");
         let mut child = Command::new(env!("CARGO_BIN_EXE_sellout"))
             .args(["serve", "--lab", "--bind", "127.0.0.1:0", "--runs-dir"])
             .arg(runs.path())
+            .args(settings)
             .env("DATABASE_URL", database_url)
-            .env("REDIS_URL", &servers().redis_url)
+            .envs(servers().environment())
             .stdout(Stdio::piped())
             .spawn()
             .expect("sellout serve");
@@ -32,6 +40,26 @@ impl Process {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// SIGSTOP, until it stands: it does nothing, and does not know.
+    pub async fn stop(&self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        eventually("the process stands", async || {
+            let stat = std::fs::read_to_string(&stat).expect("its state");
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        })
+        .await;
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a signal to our own child");
     }
 
     /// `kill -9`.
