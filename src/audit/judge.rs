@@ -10,7 +10,8 @@ pub const IN_FLIGHT_MIN: u64 = 8;
 pub const DEMAND_MIN_TIMES: i64 = 2;
 
 /// Judges a sale. First match wins, in the order of the lines below: what harms a buyer comes first.
-/// `oversells_in`: `rush`, or the fault that an unsafe strategy needs; it changes the sentence, never the word.
+/// `oversells_in`: `rush`, or the fault that an unsafe strategy needs; it changes the sentence, never the
+/// word.
 pub fn judge(declared: Guarantee, oversells_in: Option<&str>, e: &Evidence) -> (Verdict, String) {
     if declared == Guarantee::Control {
         return (Verdict::Control, "A control: sells nothing and is never judged.".into());

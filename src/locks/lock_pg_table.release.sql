@@ -3,5 +3,6 @@
 -- $1 sale, $2 owner, and $3 token; or $4 the entry whose answer got lost
 update lock_leases
 set depth = depth - 1, expires_at = case when depth > 1 then expires_at else '-infinity' end
-where sale_id = $1 and owner = $2 and (token = $3::bigint or entry = $4::uuid) and expires_at > clock_timestamp()
+where sale_id = $1 and owner = $2 and (token = $3::bigint or entry = $4::uuid)
+    and expires_at > clock_timestamp()
 returning depth

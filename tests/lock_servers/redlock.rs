@@ -2,10 +2,8 @@
 //! fence decides.
 
 use std::hash::{BuildHasher, RandomState};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -18,7 +16,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::support::relay::Relay;
-use crate::support::{TestApp, config, eventually, fresh_database, port_of, with_port};
+use crate::support::{TestApp, config, eventually, fresh_database, polled_for, port_of, with_port};
 
 /// So long that nothing in a test is free because it has expired.
 const LONG: &str = "60000";
@@ -392,18 +390,4 @@ async fn an_acquire_that_is_dropped_anywhere_leaves_nothing_locked() {
     assert!(dropped >= 50, "dropped {dropped} of 200: this showed little");
     nodes.nothing_is_left(&[0, 1, 2], sale).await;
     assert_eq!(enter(&locks, sale).await.release().await, Released::Ours);
-}
-
-/// Polls it for so long and then drops it. Not by a timer, which knows no less than a millisecond.
-async fn polled_for<T>(asked: impl Future<Output = T>, long: Duration) -> Option<T> {
-    let (mut asked, began) = (pin!(asked), Instant::now());
-    std::future::poll_fn(|context| match asked.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if began.elapsed() >= long => Poll::Ready(None),
-        Poll::Pending => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await
 }

@@ -1,16 +1,14 @@
 //! Whoever stops waiting leaves nothing behind: no lock, no waiter in a queue, no connection out of a pool.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sellout::locks::{Facts, Guard};
+use sellout::locks::Facts;
 use sellout::wire::Hazard;
 use uuid::Uuid;
 
 use crate::bench::{Bench, Party, SOON, limits};
-use crate::support::eventually;
+use crate::support::{eventually, polled_for};
 
 const ROUNDS: u32 = 200;
 /// The longest time until it is dropped; an acquisition takes less, or waits for the one who comes and goes.
@@ -53,7 +51,7 @@ async fn give_up(party: &Party, sale: Uuid, over: &AtomicBool) -> u32 {
     for round in 0..ROUNDS {
         // Most of them early: some locks are entered within the first tenth of a millisecond.
         let after = DROPPED_AFTER_MAX.mul_f64((f64::from(round) / f64::from(ROUNDS)).powi(3));
-        match poll_for(party.enter(sale), after).await {
+        match polled_for(party.enter(sale), after).await {
             Some(entered) => drop(entered.expect("it waits for ten seconds").release().await),
             None => dropped += 1,
         }
@@ -62,25 +60,11 @@ async fn give_up(party: &Party, sale: Uuid, over: &AtomicBool) -> u32 {
     dropped
 }
 
-/// Polls it for so long and then drops it. Not by a timer, which knows no less than a millisecond.
-async fn poll_for(entering: impl Future<Output = Option<Guard>>, long: Duration) -> Option<Option<Guard>> {
-    let (mut entering, began) = (pin!(entering), Instant::now());
-    std::future::poll_fn(|context| match entering.as_mut().poll(context) {
-        Poll::Ready(entered) => Poll::Ready(Some(entered)),
-        Poll::Pending if began.elapsed() >= long => Poll::Ready(None),
-        Poll::Pending => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await
-}
-
 async fn come_and_go(party: &Party, sale: Uuid, over: &AtomicBool) {
     while !over.load(SeqCst) {
         if let Some(guard) = party.enter(sale).await {
             // As long as a take.
-            poll_for(std::future::pending(), Duration::from_millis(1)).await;
+            polled_for(std::future::pending::<()>(), Duration::from_millis(1)).await;
             guard.release().await;
         }
     }

@@ -11,8 +11,10 @@ pub mod calls;
 pub mod process;
 pub mod relay;
 
+use std::pin::pin;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use reqwest::{Client, StatusCode};
@@ -121,6 +123,20 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ready: impl Fn
         assert!(tokio::time::Instant::now() < until, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Polls it for so long and then drops it. Not by a timer, which knows no less than a millisecond.
+pub async fn polled_for<T>(asked: impl Future<Output = T>, long: Duration) -> Option<T> {
+    let (mut asked, began) = (pin!(asked), Instant::now());
+    std::future::poll_fn(|context| match asked.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if began.elapsed() >= long => Poll::Ready(None),
+        Poll::Pending => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 #[derive(Parser)]
