@@ -19,5 +19,6 @@ mod redis_failover;
 mod redis_messages;
 mod redis_py;
 mod redlock;
+mod redlock_nodes;
 mod zoo;
 mod zookeeper;

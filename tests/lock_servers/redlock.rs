@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use rustix::process::{Pid, Signal, kill_process};
 use sellout::backends::Backends;
 use sellout::locks::{Guard, Locks, Owner, Released, lock_redlock};
 use sellout::sale::Error;
-use sellout::services::{Data, Services, Wanted, Which};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::redlock_nodes::Nodes;
 use crate::support::relay::Relay;
 use crate::support::{TestApp, config, eventually, fresh_database, polled_for, port_of, with_port};
 
@@ -22,99 +20,6 @@ use crate::support::{TestApp, config, eventually, fresh_database, polled_for, po
 const LONG: &str = "60000";
 /// Far below the wait limit, and above what a node may take (50 ms) on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(200);
-
-/// Three Redis that know nothing of each other.
-struct Nodes {
-    services: Services,
-    urls: Vec<String>,
-    frozen: Vec<usize>,
-}
-
-impl Nodes {
-    async fn start() -> Nodes {
-        let wanted = Wanted { redlock: 3, ..Wanted::NONE };
-        let started = tokio::task::spawn_blocking(move || Services::start(wanted)).await;
-        let services = started.expect("a thread").expect("three Redis");
-        let urls = services.redlock_urls();
-        assert_eq!(urls.len(), 3, "apt-get install redis-server");
-        Nodes { services, urls, frozen: Vec::new() }
-    }
-
-    /// `kill -9`.
-    fn crash(&mut self, node: usize) {
-        tokio::task::block_in_place(|| self.services.crash(Which::Redlock(node))).expect("kill -9");
-    }
-
-    /// Back, and all forgotten.
-    fn revive_empty(&mut self, node: usize) {
-        let revived = tokio::task::block_in_place(|| self.services.revive(Which::Redlock(node), Data::Empty));
-        revived.expect("a restart");
-    }
-
-    fn freeze(&mut self, node: usize) {
-        self.signal(node, Signal::STOP);
-        self.frozen.push(node);
-    }
-
-    fn thaw(&mut self, node: usize) {
-        self.frozen.retain(|frozen| *frozen != node);
-        self.signal(node, Signal::CONT);
-    }
-
-    fn signal(&self, node: usize, signal: Signal) {
-        let pid = self.services.pid(Which::Redlock(node)).and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.and_then(Pid::from_raw).expect("a running node");
-        kill_process(pid, signal).expect("a signal");
-    }
-
-    async fn redis(&self, node: usize) -> MultiplexedConnection {
-        let client = redis::Client::open(self.urls[node].as_str()).expect("a URL");
-        client.get_multiplexed_async_connection().await.expect("a node")
-    }
-
-    /// Whoever is inside as this node sees it.
-    async fn holder(&self, node: usize, sale: Uuid) -> Option<String> {
-        let get = redis::cmd("GET").arg(key(sale)).query_async(&mut self.redis(node).await).await;
-        get.expect("GET")
-    }
-
-    /// What an administrator does who should not.
-    async fn delete(&self, node: usize, sale: Uuid) {
-        let deleted = redis::cmd("DEL").arg(key(sale)).query_async(&mut self.redis(node).await).await;
-        assert_eq!(deleted, Ok(1), "there was nothing to delete");
-    }
-
-    /// How often a node has run a command.
-    async fn calls(&self, node: usize, command: &str) -> u64 {
-        let ask = redis::cmd("INFO").arg("commandstats").query_async(&mut self.redis(node).await).await;
-        let stats: String = ask.expect("INFO");
-        let line = stats.lines().find_map(|l| l.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.and_then(|l| l.split(',').next()).map_or(0, |n| n.parse().expect("a number"))
-    }
-
-    async fn nothing_is_left(&self, nodes: &[usize], sale: Uuid) {
-        eventually("no key is left on any node", async || {
-            let mut holders = Vec::new();
-            for node in nodes {
-                holders.extend(self.holder(*node, sale).await);
-            }
-            holders.is_empty()
-        })
-        .await;
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        for node in std::mem::take(&mut self.frozen) {
-            self.signal(node, Signal::CONT);
-        }
-    }
-}
-
-fn key(sale: Uuid) -> String {
-    format!("sellout:{{{sale}}}:redlock")
-}
 
 /// The lock as one process has it.
 async fn locks(urls: &[String], lease_ms: &str, wait_ms: &str) -> Locks {
@@ -158,6 +63,11 @@ async fn a_dead_or_frozen_minority_is_hardly_waited_for() {
     let dead = fastest(&locks, sale).await;
     assert!(dead < AT_ONCE, "a dead node: {dead:?}");
     nodes.nothing_is_left(&[0, 2], sale).await;
+    // Whoever finds it taken is told that, and not that the servers are away: two of three answered.
+    let inside = enter(&locks, sale).await;
+    let late = self::locks(&nodes.urls, LONG, "300").await.acquire(sale, Owner::fresh()).await;
+    assert!(matches!(late, Err(Error::Contended(_))), "{:?}", late.err());
+    assert_eq!(inside.release().await, Released::Ours);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,24 +198,33 @@ async fn a_yes_that_comes_too_late_is_released_too() {
     let locks = locks(&urls, LONG, "5000").await;
     let sale = Uuid::now_v7();
     fastest(&locks, sale).await;
-    eventually("the third node has been asked and told", async || {
-        nodes.calls(2, "set").await == 5 && nodes.calls(2, "eval").await == 5
-    })
-    .await;
-    // The ping, and then the SET: kept back until after the release.
-    relay.hold(2);
-    let guard = enter(&locks, sale).await;
-    eventually("the SET is kept back", async || relay.is_holding()).await;
-    assert_eq!(guard.release().await, Released::Ours);
-    assert_eq!(nodes.calls(2, "set").await, 5);
+    let mut asked = None;
+    for _ in 0..20 {
+        // Asked and told: as many releases as SETs.
+        let quiet = async || nodes.calls(2, "set").await == nodes.calls(2, "eval").await;
+        eventually("the third node is quiet", quiet).await;
+        let before = nodes.calls(2, "set").await;
+        // The ping, and then the SET: kept back until after the release. On a busy machine an attempt may
+        // come too late to ask, and then it is another turn.
+        relay.hold(2);
+        let guard = enter(&locks, sale).await;
+        eventually("a turn is kept back", async || relay.is_holding()).await;
+        assert_eq!(guard.release().await, Released::Ours);
+        if nodes.calls(2, "set").await == before {
+            asked = Some(before);
+            break;
+        }
+        relay.release();
+    }
+    let asked = asked.expect("a SET that is kept back");
     relay.release();
-    eventually("the late SET was done", async || nodes.calls(2, "set").await == 6).await;
+    eventually("the late SET was done", async || nodes.calls(2, "set").await > asked).await;
     nodes.nothing_is_left(&[0, 1, 2], sale).await;
-    eventually("its release was sent", async || nodes.calls(2, "eval").await == 6).await;
+    eventually("its release was sent", async || nodes.calls(2, "eval").await > asked).await;
     // The SET is done, and its answer lost with the wire.
     relay.cut(2);
     let guard = enter(&locks, sale).await;
-    eventually("the SET was done", async || nodes.calls(2, "set").await == 7).await;
+    eventually("the SET was done", async || nodes.calls(2, "set").await > asked + 1).await;
     assert_eq!(guard.release().await, Released::Ours);
     nodes.nothing_is_left(&[0, 1, 2], sale).await;
 }
