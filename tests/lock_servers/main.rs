@@ -14,6 +14,7 @@ mod etcd_server;
 #[cfg(feature = "etcd")]
 mod etcdctl;
 mod java;
+mod pg_table;
 mod redis;
 mod redis_failover;
 mod redis_messages;
