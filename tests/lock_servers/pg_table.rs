@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::support::relay::Relay;
-use crate::support::{config, eventually, fresh_database, polled_for, port_of, with_port};
+use crate::support::{TestApp, config, eventually, fresh_database, polled_for, port_of, with_port};
 
 /// So long that nothing is renewed or free in a test because of it.
 const LONG: [&str; 2] = ["--lock-lease-ms", "600000"];
@@ -63,4 +63,19 @@ async fn an_entry_whose_answer_got_lost_takes_back_itself_and_no_other() {
     let sql = PgPool::connect(&database).await.expect("PostgreSQL");
     assert_eq!(depth(&sql, sale).await, 1, "an entry that was never made took back another");
     assert_eq!(outer.release().await, Released::Ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_has_looked_may_not_look_again() {
+    let app = TestApp::start().await;
+    let sql = app.sql().await;
+    let sale = app.api.open_sale("lock_pg_table_fenced", 1).await;
+    // Somebody with the number that the next holder will have.
+    let claimed = sqlx::query("update stock set fence = 1 where sale_id = $1").bind(sale).execute(&sql).await;
+    assert_eq!(claimed.expect("the stock").rows_affected(), 1);
+    let sold = app.api.buy(sale).await;
+    assert!(sold.is_sold(), "the second number is a new one: {}", sold.text);
+    let fence = sqlx::query_scalar::<_, i64>("select fence from stock where sale_id = $1").bind(sale);
+    assert_eq!(fence.fetch_one(&sql).await.expect("the fence"), 2, "two looked under one number");
+    app.stop().await;
 }

@@ -12,7 +12,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use uuid::Uuid;
 
-use crate::support::{LIMIT, eventually};
+use crate::support::LIMIT;
+use crate::support::process::stands;
 
 /// Names what this process is to hold; then it is no test program.
 const ASKED: &str = "SELLOUT_TEST_LOCK_HOLDER";
@@ -150,12 +151,7 @@ impl Holder {
     /// SIGSTOP, until it stands.
     pub async fn stop(&self) {
         self.signal(Signal::STOP);
-        let stat = format!("/proc/{}/stat", self.child.id().expect("it lives"));
-        eventually("the holder stands", async || {
-            let stat = std::fs::read_to_string(&stat).expect("its state");
-            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
-        })
-        .await;
+        stands(self.child.id().expect("it lives")).await;
     }
 
     /// SIGCONT.

@@ -45,12 +45,7 @@ impl Process {
     /// SIGSTOP, until it stands: it does nothing, and does not know.
     pub async fn stop(&self) {
         self.signal(Signal::STOP);
-        let stat = format!("/proc/{}/stat", self.child.id());
-        eventually("the process stands", async || {
-            let stat = std::fs::read_to_string(&stat).expect("its state");
-            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
-        })
-        .await;
+        stands(self.child.id()).await;
     }
 
     /// SIGCONT.
@@ -67,6 +62,15 @@ impl Process {
         self.child.kill().expect("kill");
         self.child.wait().expect("reap");
     }
+}
+
+/// Waits until a process that was told to stop stands.
+pub async fn stands(pid: u32) {
+    eventually("the process stands", async || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+    })
+    .await;
 }
 
 impl Drop for Process {
