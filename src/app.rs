@@ -18,6 +18,7 @@ use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::feed::Feed;
 use crate::http::{self, State};
+use crate::life::sweeper;
 use crate::runs::Runs;
 use crate::wire::Environment;
 
@@ -39,12 +40,19 @@ impl Running {
             .await
             .context("PostgreSQL (DATABASE_URL) cannot be used")?;
         let facts = backends.facts().await;
+        let sweep = Duration::from_millis(config.limits.sweep_ms);
         let checkout = Arc::new(Checkout::new(backends));
+        sweeper::start(&checkout, sweep);
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
         let feed = Feed::start(config.lab, Arc::clone(&checkout), Arc::clone(&runs), http::glance);
         let state = web::Data::new(State {
             checkout,
-            access: Access::new(config.lab, config.token.as_deref()),
+            access: Access::new(
+                config.lab,
+                config.all_tokens()?,
+                config.hosts,
+                config.bind.ip().is_loopback(),
+            ),
             idempotency: config.idempotency,
             runs,
             feed,

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
+
+use crate::access::{Role, Token};
 
 /// What `sellout serve` is told.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +28,22 @@ pub struct Config {
     /// Operator token that opens sales (`Authorization: Bearer …`).
     #[arg(long, env = "SELLOUT_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+
+    /// Tokens as `role name token` with semicolons; roles: buyer, operator, lab.
+    #[arg(long, env = "SELLOUT_TOKENS", hide_env_values = true)]
+    pub tokens: Option<String>,
+
+    /// A file of the same, one token a line.
+    #[arg(long, env = "SELLOUT_TOKENS_FILE")]
+    pub tokens_file: Option<PathBuf>,
+
+    /// Beyond loopback, take orders from whoever comes, without buyers' tokens.
+    #[arg(long, env = "SELLOUT_ANONYMOUS_ORDERS")]
+    pub anonymous_orders: bool,
+
+    /// Names that a changing request may come under (`Host`), with commas; loopback's always may.
+    #[arg(long, env = "SELLOUT_HOSTS", value_delimiter = ',')]
+    pub hosts: Vec<String>,
 
     /// Must orders carry an `Idempotency-Key`?
     #[arg(long, env = "SELLOUT_IDEMPOTENCY", value_enum, default_value_t = Idempotency::Optional)]
@@ -112,6 +131,10 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_LOCK_CONNECTIONS_MAX", default_value_t = 16)]
     pub lock_connections_max: u32,
 
+    /// PostgreSQL connections for holds that are confirmed or end, and for changes of stock.
+    #[arg(long, env = "SELLOUT_LIFE_CONNECTIONS_MAX", default_value_t = 4)]
+    pub life_connections_max: u32,
+
     /// PostgreSQL connections that read (audit, exports, look-ups).
     #[arg(long, env = "SELLOUT_READ_CONNECTIONS_MAX", default_value_t = 4)]
     pub read_connections_max: u32,
@@ -131,6 +154,14 @@ pub struct Limits {
     /// Lease of locks that expire.
     #[arg(long, env = "SELLOUT_LOCK_LEASE_MS", default_value_t = 10_000)]
     pub lock_lease_ms: u64,
+
+    /// How often holds that ran out are looked for.
+    #[arg(long, env = "SELLOUT_SWEEP_MS", default_value_t = 250)]
+    pub sweep_ms: u64,
+
+    /// How often Redis is held against the ledger, and what nobody has recorded is looked for.
+    #[arg(long, env = "SELLOUT_PIPELINE_CHECK_MS", default_value_t = 1_000)]
+    pub pipeline_check_ms: u64,
 }
 
 /// Must an order carry a key?
@@ -180,10 +211,31 @@ impl Config {
             self.limits.order_deadline_ms > self.limits.wait_limit_ms,
             "SELLOUT_ORDER_DEADLINE_MS must be above SELLOUT_WAIT_LIMIT_MS"
         );
+        let tokens = self.all_tokens()?;
         anyhow::ensure!(
-            self.token.as_ref().is_none_or(|t| t.len() >= 16),
-            "SELLOUT_TOKEN must have at least 16 characters"
+            self.bind.ip().is_loopback() || self.anonymous_orders || tokens.iter().any(Token::is_buyers),
+            "on {} everybody could buy: give buyers tokens (SELLOUT_TOKENS_FILE), or say \
+             SELLOUT_ANONYMOUS_ORDERS=true",
+            self.bind
         );
         Ok(())
+    }
+
+    /// The tokens of all settings.
+    pub fn all_tokens(&self) -> anyhow::Result<Vec<Token>> {
+        let mut tokens = Vec::new();
+        if let Some(token) = &self.token {
+            let token = Token::new(Role::Operator, "operator", token);
+            tokens.push(token.map_err(|why| anyhow::anyhow!("SELLOUT_TOKEN {why}"))?);
+        }
+        if let Some(text) = &self.tokens {
+            tokens.extend(Token::parse_all(text).map_err(|why| anyhow::anyhow!("SELLOUT_TOKENS, {why}"))?);
+        }
+        if let Some(path) = &self.tokens_file {
+            let name = || format!("SELLOUT_TOKENS_FILE {}", path.display());
+            let text = std::fs::read_to_string(path).with_context(name)?;
+            tokens.extend(Token::parse_all(&text).map_err(|why| anyhow::anyhow!("{}, {why}", name()))?);
+        }
+        Ok(tokens)
     }
 }

@@ -11,22 +11,27 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | [`http`] | checkout, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
+//! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
 //! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, wire |
-//! | [`strategies`] | sale, ledger, stock, backends, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
+//! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
+//! | [`strategies`] | sale, ledger, stock, pipeline, backends, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
+//! | [`pipeline`] | ledger, backends, config, sale, wire |
 //! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |
 //! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
 //! | [`backends`], [`patience`] | config, sale |
 //! | [`feed`], [`runs`] | checkout, runs, dashboard, wire |
 //! | [`sale`], [`dashboard`] | wire |
-//! | [`wire`], [`config`], [`access`], [`services`] | nothing of ours |
+//! | [`config`] | access |
+//! | [`access`] | sale |
+//! | [`wire`], [`services`] | nothing of ours |
 //! | [`app`], [`commands`] | all: they put the rooms together |
 //! | `loadtest/` | [`wire`], [`audit`], and HTTP: a witness from outside |
 //!
 //! # Invariants, mostly of what is absent
 //!
-//! - `record_order` in `migrations/` is the only writer of orders; no Rust file inserts one.
+//! - Functions in `migrations/` are the only writers of orders and of their states; no Rust file writes one.
+//! - No units come back without the movement that says why, and none comes back twice.
 //! - No count of oversell looks at the stock counter; it is only compared.
 //! - No strategy is chosen at compile time: all sell side by side in one process.
 //! - No critical section is cancelled by a client; no wait is without a limit.
@@ -44,7 +49,11 @@ pub mod http;
 
 pub mod checkout;
 
+pub mod life;
+
 pub mod strategies;
+
+pub mod pipeline;
 
 pub mod locks;
 

@@ -1,9 +1,13 @@
-//! The nouns: sale, order, outcome. Parsed once, at the door; everything behind it has valid data.
+//! The nouns: sale, order, outcome. Parsed once, at the door ([`parse`]); everything behind it has valid
+//! data.
 
-use sha2::{Digest, Sha256};
+mod parse;
+
+use std::time::Instant;
+
 use uuid::Uuid;
 
-use crate::wire::{NewOrder, NewSale};
+pub use parse::key_of;
 
 /// Most units of a sale.
 pub const UNITS_MAX: i64 = 1_000_000_000;
@@ -13,13 +17,17 @@ pub const QUANTITY_MAX: i64 = 1_000_000;
 pub const KEY_BYTES_MAX: usize = 255;
 /// Longest name of a buyer, in characters.
 pub const BUYER_CHARS_MAX: usize = 128;
+/// Longest hold, in seconds: a week.
+pub const HOLD_SECONDS_MAX: i64 = 7 * 24 * 3600;
+/// Most items of a cart.
+pub const CART_ITEMS_MAX: usize = 50;
 /// Longest name of a sale, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
 
 /// Who calls, until tokens tell callers apart. Keys are scoped to the caller.
 pub const ANONYMOUS: &str = "anonymous";
 
-/// What is offered. Written once, when it opens.
+/// What is offered. Of all this only strategy and epoch ever change, and always together with the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sale {
     /// Identity.
@@ -34,6 +42,46 @@ pub struct Sale {
     pub per_buyer_limit: Option<i64>,
     /// When it opened, RFC 3339; empty until the ledger has it.
     pub opened_at: String,
+    /// Raised whenever whoever sold until then must not go on.
+    pub epoch: i64,
+    /// From when to when.
+    pub hours: Hours,
+}
+
+/// From when to when a sale sells, by the clock of the database. This process's own clock is not asked: what
+/// was left until then, when the sale was read, counts down on a clock that nobody sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hours {
+    /// RFC 3339; `None`: at once.
+    pub opens_at: Option<String>,
+    /// RFC 3339; `None`: without end.
+    pub closes_at: Option<String>,
+    /// When it was read.
+    pub read: Instant,
+    /// Milliseconds from then until it opens.
+    pub opens_in_ms: Option<i64>,
+    /// Milliseconds from then until it closes.
+    pub closes_in_ms: Option<i64>,
+}
+
+impl Hours {
+    /// Open at once and without end.
+    pub fn always() -> Hours {
+        Hours { opens_at: None, closes_at: None, read: Instant::now(), opens_in_ms: None, closes_in_ms: None }
+    }
+
+    /// Is it open now? A refusal here spares the stores a crowd before the hour; the ledger has the last
+    /// word.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.opens_in_ms.is_none() && self.closes_in_ms.is_none() {
+            return Ok(());
+        }
+        let passed = i64::try_from(self.read.elapsed().as_millis()).unwrap_or(i64::MAX);
+        if self.opens_in_ms.is_some_and(|ms| passed < ms) {
+            return Err(Error::NotOpen);
+        }
+        if self.closes_in_ms.is_some_and(|ms| passed > ms) { Err(Error::Ended) } else { Ok(()) }
+    }
 }
 
 /// One buyer's purchase under one idempotency key.
@@ -53,8 +101,58 @@ pub struct Order {
     pub buyer_id: String,
     /// Units, all or nothing.
     pub quantity: i64,
+    /// For how long they are held before they must be confirmed, in milliseconds; `None`: sold at once.
+    pub hold_ms: Option<i64>,
+    /// The epoch of the sale for which this was decided: the ledger refuses any other.
+    pub epoch: i64,
     /// SHA-256 of what is asked for: the same key with another body is refused.
     pub fingerprint: [u8; 32],
+}
+
+/// Several sales in one order, all or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cart {
+    /// Its id; a retry gets the first one's.
+    pub id: Uuid,
+    /// One order per sale, sorted by sale: two carts never wait for each other crosswise. All of them carry
+    /// the cart's key and the fingerprint of the whole.
+    pub orders: Vec<Order>,
+}
+
+/// How the units of an order come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its buyer let a hold go.
+    Released,
+    /// A hold ran out.
+    Expired,
+    /// A confirmed order was cancelled.
+    Cancelled,
+}
+
+impl Ending {
+    /// The state that the order ends in.
+    pub fn state(self) -> &'static str {
+        match self {
+            Ending::Released => "released",
+            Ending::Expired => "expired",
+            Ending::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why the units that are left change without a sale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// These orders end so, those of them that may; for the others it was done before.
+    Orders(Vec<Uuid>, Ending),
+    /// An operator puts units on sale, or takes some off that nobody has.
+    Change {
+        /// One key is one change.
+        key: String,
+        /// Units; below zero are taken off.
+        delta: i64,
+    },
 }
 
 /// How an order ended. Sold out is an answer, not an error.
@@ -90,6 +188,30 @@ pub enum Error {
     /// The same key is being worked on.
     #[error("the same order is under way")]
     InProgress,
+    /// The sale has another epoch by now: look it up again, and decide anew. Nothing was taken.
+    #[error("the sale has moved on")]
+    Stale,
+    /// The sale has not begun.
+    #[error("the sale is not open yet")]
+    NotOpen,
+    /// The sale is over.
+    #[error("the sale has ended")]
+    Ended,
+    /// More wait already than can be served in time; nothing was taken.
+    #[error("too many are waiting")]
+    Overloaded,
+    /// The strategy of this sale cannot do that.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The hold ran out before it was confirmed.
+    #[error("the hold has expired")]
+    HoldExpired,
+    /// The order is in this state, from which there is no such way.
+    #[error("the order is {0}")]
+    WrongState(String),
+    /// Fewer units are left than an operator wants to take off.
+    #[error("fewer units are left than that")]
+    BelowSold,
 }
 
 /// A field that cannot be taken as it is.
@@ -100,122 +222,4 @@ pub struct Invalid {
     pub field: &'static str,
     /// What it must be.
     pub why: String,
-}
-
-fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, Invalid> {
-    Err(Invalid { field, why: why.into() })
-}
-
-impl Sale {
-    /// Parses what an operator sends; the strategy's name is checked by whoever knows the strategies.
-    pub fn parse(new: NewSale) -> Result<Sale, Invalid> {
-        text("name", &new.name, NAME_CHARS_MAX)?;
-        within("units", new.units, UNITS_MAX)?;
-        if let Some(limit) = new.per_buyer_limit {
-            within("per_buyer_limit", limit, UNITS_MAX)?;
-        }
-        Ok(Sale {
-            id: Uuid::now_v7(),
-            name: new.name,
-            units: new.units,
-            strategy: new.strategy,
-            per_buyer_limit: new.per_buyer_limit,
-            opened_at: String::new(),
-        })
-    }
-}
-
-impl Order {
-    /// Parses what a buyer sends. Without a key one is minted, and the order is not safe to retry.
-    pub fn parse(sale_id: Uuid, new: NewOrder, key: Option<&str>) -> Result<Order, Invalid> {
-        text("buyer_id", &new.buyer_id, BUYER_CHARS_MAX)?;
-        within("quantity", new.quantity, QUANTITY_MAX)?;
-        let id = Uuid::now_v7();
-        let key_text = match key {
-            Some(raw) => parse_key(raw)?,
-            None => format!("minted-{id}"),
-        };
-        let mut hash = Sha256::new();
-        hash.update(sale_id.as_bytes());
-        hash.update(new.quantity.to_be_bytes());
-        hash.update(new.buyer_id.as_bytes());
-        Ok(Order {
-            id,
-            sale_id,
-            caller: ANONYMOUS.to_owned(),
-            key: key_text,
-            retry_safe: key.is_some(),
-            buyer_id: new.buyer_id,
-            quantity: new.quantity,
-            fingerprint: hash.finalize().into(),
-        })
-    }
-}
-
-/// The draft standard writes the key as a quoted string; most clients send it bare. Both are taken.
-fn parse_key(raw: &str) -> Result<String, Invalid> {
-    let raw = raw.trim();
-    let bare = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(raw);
-    let printable = bare.bytes().all(|b| (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\');
-    if bare.is_empty() || bare.len() > KEY_BYTES_MAX || !printable {
-        let why = format!("must be 1 to {KEY_BYTES_MAX} visible ASCII characters");
-        return invalid("Idempotency-Key", why);
-    }
-    Ok(bare.to_owned())
-}
-
-fn text(field: &'static str, value: &str, chars_max: usize) -> Result<(), Invalid> {
-    let count = value.chars().count();
-    // NUL would be a 500 from PostgreSQL; other control characters only confuse a reader.
-    if count == 0 || count > chars_max || value.chars().any(char::is_control) {
-        return invalid(field, format!("must be 1 to {chars_max} characters, no control characters"));
-    }
-    Ok(())
-}
-
-fn within(field: &'static str, value: i64, max: i64) -> Result<(), Invalid> {
-    if (1..=max).contains(&value) {
-        return Ok(());
-    }
-    invalid(field, format!("must be a whole number from 1 to {max}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(key: Option<&str>, buyer: &str, quantity: i64) -> Result<Order, Invalid> {
-        let new = NewOrder { buyer_id: buyer.into(), quantity };
-        Order::parse(Uuid::nil(), new, key)
-    }
-
-    #[test]
-    fn a_key_is_the_same_quoted_or_bare() {
-        assert_eq!(order(Some("\"k-1\""), "b", 1).unwrap().key, "k-1");
-        assert_eq!(order(Some("k-1"), "b", 1).unwrap().key, "k-1");
-    }
-
-    #[test]
-    fn a_minted_key_says_that_a_retry_is_not_safe() {
-        assert!(!order(None, "b", 1).unwrap().retry_safe);
-        assert!(order(Some("k"), "b", 1).unwrap().retry_safe);
-    }
-
-    #[test]
-    fn the_fingerprint_tells_bodies_apart_and_retries_together() {
-        let a = order(Some("k"), "b", 1).unwrap();
-        assert_eq!(a.fingerprint, order(Some("k"), "b", 1).unwrap().fingerprint);
-        assert_ne!(a.fingerprint, order(Some("k"), "b", 2).unwrap().fingerprint);
-        assert_ne!(a.fingerprint, order(Some("k"), "c", 1).unwrap().fingerprint);
-    }
-
-    #[test]
-    fn what_cannot_be_bought_is_named() {
-        for (buyer, quantity, field) in
-            [("", 1, "buyer_id"), ("a\0b", 1, "buyer_id"), ("b", 0, "quantity"), ("b", -1, "quantity")]
-        {
-            assert_eq!(order(None, buyer, quantity).unwrap_err().field, field);
-        }
-        assert_eq!(order(Some("a b"), "b", 1).unwrap_err().field, "Idempotency-Key");
-    }
 }

@@ -2,16 +2,19 @@
 //!
 //! How it is *taken* is each strategy's own business and stands in its file.
 
+use sqlx::Row;
 use sqlx::postgres::PgPool;
 
-use crate::ledger::{at_write, before_write};
-use crate::sale::{Error, Sale};
+use crate::ledger::{self, at_write, before_write};
+use crate::sale::{Back, Error, Sale};
 
 /// Every statement of this room, for the test that PREPAREs them.
-pub const STATEMENTS: &[(&str, &str)] = &[("stock.open.sql", OPEN), ("stock.left.sql", LEFT)];
+pub const STATEMENTS: &[(&str, &str)] =
+    &[("stock.open.sql", OPEN), ("stock.left.sql", LEFT), ("stock.give_back.sql", GIVE_BACK)];
 
 const OPEN: &str = include_str!("stock.open.sql");
 const LEFT: &str = include_str!("stock.left.sql");
+const GIVE_BACK: &str = include_str!("stock.give_back.sql");
 
 /// Puts the units of a sale on sale. Once: a second call changes nothing.
 pub async fn open(pg: &PgPool, sale: &Sale) -> Result<(), Error> {
@@ -23,6 +26,20 @@ pub async fn open(pg: &PgPool, sale: &Sale) -> Result<(), Error> {
 pub async fn left(pg: &PgPool, sale: &Sale) -> Result<i64, Error> {
     let left = sqlx::query_scalar(LEFT).bind(sale.id).fetch_optional(pg).await;
     left.map_err(before_write)?.ok_or_else(missing)
+}
+
+/// Puts units back (or takes off what an operator wants off), together with the reason: the orders that end,
+/// or the change. Answers by how many; 0 where it was done before. Right for whoever takes by subtracting,
+/// under the row's lock, by version or by fence; a lock from elsewhere must be held around it.
+/// `token`: of that lock, claimed here as by any other holder.
+pub async fn give_back(pg: &PgPool, sale: &Sale, back: &Back, token: Option<i64>) -> Result<i64, Error> {
+    let mut pg = ledger::connection(pg).await?;
+    let units = ledger::bind_back(GIVE_BACK, sale, back)
+        .bind(token)
+        .fetch_optional(&mut *pg)
+        .await
+        .map_err(at_write)?;
+    units.map_or(Ok(0), |row| row.try_get("units").map_err(at_write))
 }
 
 /// A sale without a counter is closed. Never zero: that would tell buyers that it sold out.

@@ -9,6 +9,8 @@
 
 #[path = "conformance/halves.rs"]
 mod halves;
+#[path = "conformance/lives.rs"]
+mod lives;
 #[path = "conformance/outlived.rs"]
 mod outlived;
 #[path = "conformance/requirements.rs"]
@@ -78,7 +80,15 @@ const REQUIREMENTS: &[Requirement] = &[
         one_thread: true,
         ..requirement!(schedules::the_last_unit_is_sold_once_whoever_is_held_where)
     },
-    requirement!(schedules::a_cut_wire_is_unknown_and_a_retry_learns_the_truth),
+    requirement!(
+        schedules::a_cut_wire_is_unknown_and_a_retry_learns_the_truth,
+        schedules::waits_for_the_ledger
+    ),
+    requirement!(lives::a_hold_ends_once_and_its_units_are_for_sale_again, lives::gives_back),
+    requirement!(lives::a_limit_counts_what_is_held, lives::gives_back),
+    requirement!(lives::the_stock_of_an_open_sale_is_changed_once_per_key, lives::gives_back),
+    requirement!(lives::what_comes_back_stays_whoever_is_held_where, lives::gives_back),
+    requirement!(lives::holds_are_refused_in_words, lives::gives_nothing_back),
     requirement!(outlived::who_outlives_its_lock_oversells_unless_fenced, outlived::can_outlive_its_lock),
     requirement!(
         halves::who_was_overtaken_does_not_write_first_either,

@@ -126,7 +126,8 @@ impl Service {
 
     /// Sends one order, once, and says what came back, with the status if there was one.
     pub async fn order(&self, sale: Uuid, order: &PlannedOrder) -> (Option<u16>, Answer) {
-        let body = NewOrder { buyer_id: order.buyer_id.clone(), quantity: order.quantity };
+        let body =
+            NewOrder { buyer_id: order.buyer_id.clone(), quantity: order.quantity, hold_seconds: None };
         let url = format!("{}/v1/sales/{sale}/orders", self.host);
         let request = self.signed(self.http.post(url)).header("idempotency-key", &order.key).json(&body);
         match request.send().await {

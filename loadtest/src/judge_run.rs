@@ -60,6 +60,7 @@ impl Desk {
             units: self.opening,
             strategy: card.id.clone(),
             per_buyer_limit: self.args.limit(),
+            ..NewSale::default()
         };
         self.service.open_sale(&sale).await
     }

@@ -81,6 +81,7 @@ fn sums(r: &PgRow) -> Result<Sums, sqlx::Error> {
     let tallied: Option<i64> = r.try_get("attempts")?;
     Ok(Sums {
         opened: r.try_get("opened")?,
+        changed: r.try_get("changed")?,
         sold: r.try_get("sold")?,
         orders: r.try_get("orders")?,
         duplicates: r.try_get("duplicates")?,

@@ -16,11 +16,12 @@ told_keys as (
 )
 select
     s.units as opened,
+    (select coalesce(sum(delta), 0)::bigint from stock_changes where sale_id = $1) as changed,
     (select coalesce(sum(quantity), 0)::bigint from ledger where has_units) as sold,
     (select count(*) from ledger where has_units) as orders,
     (select count(*) - count(distinct key) from ledger) as duplicates,
     (select coalesce(sum(greatest(units - s.per_buyer_limit, 0)), 0)::bigint from buyers) as over_limit,
-    ((select coalesce(-sum(delta), 0) from movements where sale_id = $1)
+    ((select coalesce(-sum(delta), 0) from movements where sale_id = $1 and order_id is not null)
         - (select coalesce(sum(quantity), 0) from ledger where has_units))::bigint as unbalanced,
     (select coalesce(sum(quantity), 0)::bigint from told_keys) as told_yes,
     (select count(*) from told

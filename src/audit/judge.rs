@@ -48,7 +48,8 @@ fn oversold(e: &Evidence) -> Found {
             Some(left) => format!(" The counter reads {left}."),
             None => String::new(),
         };
-        let said = format!("Sold {} of {} units: {n} {unit} too many.{counter}", e.sold, e.opened);
+        let said =
+            format!("Sold {} of {} units: {n} {unit} too many.{counter}", e.sold, e.opened + e.changed);
         (Verdict::Oversold, said)
     })
 }
@@ -110,7 +111,7 @@ fn stranded(e: &Evidence) -> Found {
 fn not_exercised(declared: Guarantee, oversells_in: Option<&str>, e: &Evidence) -> Found {
     let said = match e.clients.as_ref() {
         None => "No tally of the clients' side: the ledger alone does not show contention.".into(),
-        Some(c) => too_quiet(c, e.opened).or_else(|| {
+        Some(c) => too_quiet(c, e.opened + e.changed).or_else(|| {
             let fault = oversells_in.filter(|place| *place != "rush");
             let said = fault.map_or_else(
                 || "It can oversell and did not this time: luck is no promise.".to_owned(),
@@ -140,7 +141,8 @@ fn held(e: &Evidence) -> (Verdict, String) {
     let (attempts, peak) = e.clients.as_ref().map_or((0, 0), |c| (c.attempts, c.peak_in_flight));
     let said = format!(
         "Sold {} of {} units in {attempts} attempts, {peak} at once. Evidence, not proof.",
-        e.sold, e.opened
+        e.sold,
+        e.opened + e.changed
     );
     (Verdict::Held, said)
 }

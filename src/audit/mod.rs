@@ -23,6 +23,8 @@ pub use judge::{DEMAND_MIN_TIMES, ERRORS_MAX_PERCENT, IN_FLIGHT_MIN, as_declared
 pub struct Sums {
     /// Units at opening.
     pub opened: i64,
+    /// Units that an operator put on sale since, less those taken off.
+    pub changed: i64,
     /// Units of held and confirmed orders.
     pub sold: i64,
     /// Those orders.
@@ -64,7 +66,8 @@ pub fn counts_as_sold(state: &str) -> bool {
 /// Weighs sums against what the strategy believes is left and what is still under way.
 pub fn weigh(s: Sums, left: Option<i64>, in_flight: u64) -> Evidence {
     let told = s.told.as_ref();
-    let unsold = (s.opened - s.sold).max(0);
+    let supply = s.opened + s.changed;
+    let unsold = (supply - s.sold).max(0);
     // Leaked: gone from the counter without an order. A negative counter sells nothing either.
     let leaked = left.map_or(0, |left| (unsold - left.max(0)).max(0));
     // Undersold: somebody was refused a quantity that is still there. Stock only falls while a sale
@@ -73,10 +76,11 @@ pub fn weigh(s: Sums, left: Option<i64>, in_flight: u64) -> Evidence {
     let undersold = refused.filter(|q| *q <= unsold).map_or(0, |_| unsold);
     Evidence {
         opened: s.opened,
+        changed: s.changed,
         sold: s.sold,
         orders: s.orders,
         left,
-        oversold: (s.sold - s.opened).max(0),
+        oversold: (s.sold - supply).max(0),
         told_yes: told.map(|t| t.yes),
         lost: told.map(|t| t.lost),
         phantom: told.map(|t| t.phantom),
@@ -84,7 +88,7 @@ pub fn weigh(s: Sums, left: Option<i64>, in_flight: u64) -> Evidence {
         stranded: leaked.max(undersold),
         duplicates: s.duplicates.max(told.map_or(0, |t| t.duplicates)),
         over_limit: s.over_limit,
-        drift: left.map(|left| left - (s.opened - s.sold)),
+        drift: left.map(|left| left - (supply - s.sold)),
         unbalanced: s.unbalanced,
         in_flight,
         clients: told.map(|t| t.clients),
@@ -101,6 +105,7 @@ pub fn from_history(opened: i64, limit: Option<i64>, rows: &[LedgerRow], tally: 
     let keys: HashSet<&str> = rows.iter().map(|r| r.key.as_str()).collect();
     Sums {
         opened,
+        changed: 0,
         sold: sold_rows.iter().map(|r| r.quantity).sum(),
         orders: count(sold_rows.len()),
         duplicates: count(rows.len() - keys.len()),

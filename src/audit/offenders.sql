@@ -9,7 +9,9 @@ with ledger as (
 ),
 tallied as (select from tallies where sale_id = $1)
 (select 'oversold' as kind, key, id, buyer_id, quantity from ledger
-    where sold_so_far > (select units from sales where id = $1) order by sold_so_far limit 100)
+    where sold_so_far > (select units from sales where id = $1)
+        + (select coalesce(sum(delta), 0) from stock_changes where sale_id = $1)
+    order by sold_so_far limit 100)
 union all
 (select 'over_limit', key, id, buyer_id, quantity from ledger
     where buyer_so_far > (select per_buyer_limit from sales where id = $1) order by buyer_so_far limit 100)

@@ -62,6 +62,9 @@ pub struct Backends {
     /// Locks that last as long as a session. A pool of their own: who holds a lock here waits for a
     /// connection of `pg`, and must not wait for one that a waiter for the lock has.
     pub pg_locks: PgPool,
+    /// What becomes of orders later on (confirmed, released, expired), and operators' changes: a lane of its
+    /// own, which no rush of buyers fills.
+    pub pg_life: PgPool,
     /// Reading beside the road (audit, exports, lookups), so that a rush does not starve it nor it the rush.
     pub pg_reads: PgPool,
     /// Redis, or why there is none.
@@ -101,7 +104,7 @@ impl Backends {
     /// Opens the servers and brings the schema up to date. PostgreSQL must be there; any other that is
     /// missing makes its strategies unavailable and nothing else.
     pub async fn open(servers: &Servers, limits: Limits) -> anyhow::Result<Backends> {
-        let [pg, pg_locks, pg_reads] = postgres::open(&servers.database_url, &limits).await?;
+        let [pg, pg_locks, pg_life, pg_reads] = postgres::open(&servers.database_url, &limits).await?;
         let redis = || match servers.redis() {
             None => Err(not_set("REDIS_URL")),
             Some(url) => self::redis::open("REDIS_URL", url, &limits),
@@ -124,6 +127,7 @@ impl Backends {
         Ok(Backends {
             pg,
             pg_locks,
+            pg_life,
             pg_reads,
             redis,
             redis_locks,

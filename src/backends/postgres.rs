@@ -12,8 +12,9 @@ use crate::config::Limits;
 /// What it is asked.
 pub(super) const SETTINGS: &str = include_str!("backends.settings.sql");
 
-/// The pools: for selling, for locks that last as long as a session, and for reading.
-pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 3]> {
+/// The pools: for selling, for locks that last as long as a session, for what becomes of orders, and for
+/// reading.
+pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 4]> {
     let options = options(url, limits)?;
     let pool = |size: u32| {
         PgPoolOptions::new()
@@ -30,9 +31,10 @@ pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 
         opened => opened?,
     };
     let locks = pool(limits.lock_connections_max).connect_lazy_with(options.clone());
+    let life = pool(limits.life_connections_max).connect_lazy_with(options.clone());
     let reads = pool(limits.read_connections_max).connect_lazy_with(options);
     migrator().run(&pg).await?;
-    Ok([pg, locks, reads])
+    Ok([pg, locks, life, reads])
 }
 
 /// The pool tries until its limit and then says only that it timed out. One more attempt says why.
@@ -82,6 +84,9 @@ fn migrator() -> Migrator {
         (4, "tallies", include_str!("../../migrations/0004_tallies.sql")),
         (5, "locks", include_str!("../../migrations/0005_locks.sql")),
         (6, "lock_depth", include_str!("../../migrations/0006_lock_depth.sql")),
+        (7, "life", include_str!("../../migrations/0007_life.sql")),
+        (8, "drain", include_str!("../../migrations/0008_drain.sql")),
+        (9, "carts", include_str!("../../migrations/0009_carts.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         let sql = sqlx::SqlStr::from_static(sql);

@@ -19,7 +19,7 @@ pub(super) struct InFlight {
 }
 
 /// The right to work on a key; given up when dropped.
-pub(super) struct Alone {
+pub struct Alone {
     keys: Keys,
     key: Option<Key>,
     /// Closing it wakes the twins.

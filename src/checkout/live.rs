@@ -51,7 +51,14 @@ impl Entered<'_> {
             Ok(Placed::Sold { .. }) => {}
             Ok(Placed::SoldOut) => bump(&c.sold_out),
             Err(Error::Unknown(_)) => bump(&c.unknown),
-            Err(Error::KeyReused | Error::KeyUsed | Error::BuyerLimit) => bump(&c.rejected),
+            Err(
+                Error::KeyReused
+                | Error::KeyUsed
+                | Error::BuyerLimit
+                | Error::NotOpen
+                | Error::Ended
+                | Error::Unsupported(_),
+            ) => bump(&c.rejected),
             Err(_) => bump(&c.contended),
         }
         c.answered.fetch_add(1, Relaxed);
@@ -76,6 +83,12 @@ fn outcome(placed: &Result<Placed, Error>) -> &'static str {
         Err(Error::InProgress) => "in_progress",
         Err(Error::BuyerLimit) => "buyer_limit",
         Err(Error::KeyUsed | Error::KeyReused) => "key_reused",
+        Err(Error::Overloaded) => "shed",
+        Err(Error::Stale) => "stale",
+        Err(Error::NotOpen | Error::Ended) => "closed",
+        Err(Error::Unsupported(_) | Error::HoldExpired | Error::WrongState(_) | Error::BelowSold) => {
+            "refused"
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod in_flight;
 mod live;
+mod sales;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -25,6 +26,7 @@ use crate::sale::{Error, Order, Outcome, Sale};
 use crate::strategies::{self, Spec, Strategy};
 use crate::wire::{Live, OrderView};
 
+pub use in_flight::Alone;
 use in_flight::InFlight;
 use live::Counters;
 
@@ -38,7 +40,8 @@ pub struct OpenSale {
     /// The facts of its strategy.
     pub spec: &'static Spec,
     strategy: Built,
-    counters: Counters,
+    /// Shared by all epochs of the sale.
+    counters: Arc<Counters>,
 }
 
 /// A strategy, or which server it lacks.
@@ -164,41 +167,6 @@ impl Checkout {
         }
     }
 
-    /// Opens a sale: its stock first and the sale last, so that a sale that exists can sell.
-    pub async fn open(self: &Arc<Self>, sale: Sale) -> Result<Arc<OpenSale>, Error> {
-        let (spec, built) = self.strategy(&sale.strategy)?;
-        let strategy = built.clone().map_err(Error::Unavailable)?;
-        let this = Arc::clone(self);
-        self.finish(async move {
-            strategy.open(&sale).await?;
-            let sale = ledger::insert_sale(&this.backends.pg, sale).await?;
-            Ok(this.remember(sale, spec, built))
-        })
-        .await
-    }
-
-    /// The sale of that id; from memory after the first time, for a sale never changes.
-    pub async fn sale(self: &Arc<Self>, id: Uuid) -> Result<Option<Arc<OpenSale>>, Error> {
-        if let Some(open) = self.remembered(id) {
-            return Ok(Some(open));
-        }
-        let this = Arc::clone(self);
-        self.read(async move {
-            let Some(sale) = ledger::sale(&this.backends.pg_reads, id).await? else {
-                return Ok(None);
-            };
-            let (spec, strategy) = this.strategy(&sale.strategy)?;
-            Ok(Some(this.remember(sale, spec, strategy)))
-        })
-        .await
-    }
-
-    /// What the sale's strategy believes is left.
-    pub async fn left(&self, open: &Arc<OpenSale>) -> Result<Option<i64>, Error> {
-        let open = Arc::clone(open);
-        self.read(async move { open.strategy()?.left(&open.sale).await }).await
-    }
-
     /// Places an order.
     pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, order: Order) -> Result<Placed, Error> {
         let (this, sale) = (Arc::clone(self), Arc::clone(&open));
@@ -206,7 +174,17 @@ impl Checkout {
         self.finish(async move {
             let started = Instant::now();
             let mine = sale.counters.enter();
-            let placed = this.place_once(&sale, &order).await;
+            let placed = match this.place_once(&sale, &order).await {
+                // Handed over, or filled anew, since this process looked: nothing was taken.
+                Err(Error::Stale) => match this.look_again(&sale).await {
+                    Ok(moved) => {
+                        let order = Order { epoch: moved.sale.epoch, ..order.clone() };
+                        this.place_once(&moved, &order).await
+                    }
+                    Err(e) => Err(e),
+                },
+                placed => placed,
+            };
             mine.answered(&placed, order.quantity);
             live::measure(sale.spec.id, &placed, started.elapsed());
             placed
@@ -214,14 +192,29 @@ impl Checkout {
         .await
     }
 
+    /// The right to work on the key of an order. Waits for a twin that is under way.
+    pub async fn alone(&self, order: &Order) -> Result<Alone, Error> {
+        self.in_flight.enter(order, self.backends.limits.wait()).await
+    }
+
     async fn place_once(&self, open: &OpenSale, order: &Order) -> Result<Placed, Error> {
+        if order.hold_ms.is_some() && !open.spec.gives_back {
+            return Err(Error::Unsupported(
+                "the strategy of this sale takes no units back, so it holds none",
+            ));
+        }
         // Twins of one key go one after the other here; across processes the ledger's primary key decides.
-        let _alone = self.in_flight.enter(order, self.backends.limits.wait()).await?;
-        let taken = match open.strategy() {
-            Ok(strategy) => strategy.take(&open.sale, order).await,
-            Err(e) => Err(e),
+        let _alone = self.alone(order).await?;
+        let taken = match (open.sale.hours.check(), open.strategy()) {
+            (Ok(()), Ok(strategy)) => strategy.take(&open.sale, order).await,
+            (Err(e), _) | (_, Err(e)) => Err(e),
         };
         match taken {
+            // When a hold ends, the clock of the database has said and only the ledger knows.
+            Ok(Outcome::Sold(_)) if order.hold_ms.is_some() => match self.earlier(order).await {
+                Ok(Some(Placed::Sold { order, .. })) => Ok(Placed::Sold { order, replayed: false }),
+                _ => Err(Error::Unknown("held, and the order cannot be read".into())),
+            },
             Ok(Outcome::Sold(id)) => Ok(Placed::Sold { order: fresh(order, id), replayed: false }),
             Ok(Outcome::SoldOut) if open.spec.remembers_keys || !order.retry_safe => Ok(Placed::SoldOut),
             // A twin may have taken the last unit between our look at the stock and now: then it has
@@ -231,13 +224,15 @@ impl Checkout {
                 Some(placed) => Ok(placed),
                 None => Err(Error::Unknown("the key is used, its order cannot be read".into())),
             },
-            // A server beside the ledger may be gone: what was sold to this key before is in the ledger
-            // still, and must not be answered with "nothing was taken".
-            Err(gone @ Error::Unavailable(_)) if order.retry_safe => match self.earlier(order).await {
-                Ok(Some(placed)) => Ok(placed),
-                Err(reused @ Error::KeyReused) => Err(reused),
-                _ => Err(gone),
-            },
+            // A server beside the ledger may be gone, or the sale over: what was sold to this key before is
+            // in the ledger still, and must not be answered with "nothing was taken".
+            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended)) if order.retry_safe => {
+                match self.earlier(order).await {
+                    Ok(Some(placed)) => Ok(placed),
+                    Err(reused @ Error::KeyReused) => Err(reused),
+                    _ => Err(gone),
+                }
+            }
             Err(e) => Err(e),
         }
     }
@@ -251,27 +246,6 @@ impl Checkout {
             Some((order, _)) => Ok(Some(Placed::Sold { order, replayed: true })),
         }
     }
-
-    fn strategy(&self, id: &str) -> Result<(&'static Spec, Built), Error> {
-        let unknown = || Error::Unavailable(format!("this version has no strategy {id}"));
-        let spec = Spec::find(id).ok_or_else(unknown)?;
-        let built = self.strategies.get(id).ok_or_else(unknown)?;
-        Ok((spec, built.clone()))
-    }
-
-    fn remembered(&self, id: Uuid) -> Option<Arc<OpenSale>> {
-        let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        sales.get(&id).cloned()
-    }
-
-    fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Built) -> Arc<OpenSale> {
-        let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Two requests may meet an unknown sale at once: the first to come here makes the one that counts.
-        let open = sales
-            .entry(sale.id)
-            .or_insert_with(|| Arc::new(OpenSale { sale, spec, strategy, counters: Counters::default() }));
-        Arc::clone(open)
-    }
 }
 
 /// The order as the ledger has it just after it was sold.
@@ -283,6 +257,7 @@ fn fresh(order: &Order, id: Uuid) -> OrderView {
         buyer_id: order.buyer_id.clone(),
         quantity: order.quantity,
         state: "confirmed".into(),
+        expires_at: None,
         recorded_at: None,
         retry_safe: order.retry_safe,
     }

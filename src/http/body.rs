@@ -15,6 +15,19 @@ pub const LARGE: usize = 256 * 1024 * 1024;
 /// Slowest body that is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same where the body may be left out: then what a `T` is by default.
+pub async fn json_if_any<T: DeserializeOwned + Default>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    bytes_max: usize,
+) -> Result<T, Problem> {
+    let none = |name: &str| request.headers().get(name).is_none_or(|v| v.as_bytes() == b"0");
+    if none("content-length") && none("transfer-encoding") {
+        return Ok(T::default());
+    }
+    json(request, payload, bytes_max).await
+}
+
 /// The body as a `T`, or what is wrong with it.
 pub async fn json<T: DeserializeOwned>(
     request: &HttpRequest,

@@ -2,9 +2,11 @@
 
 mod audit;
 mod body;
+mod changes;
 mod environment;
 mod events;
 mod health;
+mod lives;
 mod openapi;
 mod orders;
 pub mod problem;
@@ -22,7 +24,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, web};
 use uuid::Uuid;
 
-use crate::access::{Access, Denied};
+use crate::access::{Access, Caller, Denied};
 use crate::checkout::{Checkout, OpenSale};
 use crate::config::Idempotency;
 use crate::feed::Feed;
@@ -61,12 +63,17 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PathConfig::default().error_handler(no_text))
         .service(at("/v1/sales").get(sales::list).post(sales::open))
-        .service(at("/v1/sales/{sale}").get(sales::show))
+        .service(at("/v1/sales/{sale}").get(sales::show).patch(changes::immutable))
         .service(at("/v1/sales/{sale}/orders").post(orders::place))
+        .service(at("/v1/sales/{sale}/stock").post(changes::stock))
+        .service(at("/v1/sales/{sale}/handover").post(changes::handover))
         .service(at("/v1/sales/{sale}/audit").get(audit::show))
         .service(at("/v1/sales/{sale}/ledger").get(sales::ledger))
         .service(at("/v1/sales/{sale}/tally").put(audit::tally))
-        .service(at("/v1/orders/{order}").get(orders::show))
+        .service(at("/v1/orders").post(lives::cart))
+        .service(at("/v1/orders/{order}").get(orders::show).delete(lives::cancel))
+        .service(at("/v1/orders/{order}/confirm").post(lives::confirm))
+        .service(at("/v1/orders/{order}/release").post(lives::release))
         .service(at("/v1/strategies").get(strategies::list))
         .service(at("/v1/environment").get(environment::show))
         .service(at("/v1/runs").get(runs::list))
@@ -106,7 +113,7 @@ macro_rules! methods {
 }
 
 impl At {
-    methods!(get, post, put);
+    methods!(get, post, put, patch, delete);
 }
 
 impl actix_web::dev::HttpServiceFactory for At {
@@ -146,7 +153,7 @@ fn refused(denied: Denied) -> Problem {
         Denied::Token => Problem::new(&problem::UNAUTHORIZED),
         Denied::Host => Problem::because(
             &problem::FORBIDDEN,
-            "In lab mode Host must be a name of this machine's loopback.",
+            "Host must be a name of this machine's loopback, or one of SELLOUT_HOSTS.",
         ),
         Denied::Origin => Problem::because(&problem::FORBIDDEN, "Origin and Host differ."),
     }
@@ -160,17 +167,31 @@ impl State {
         self.checkout.sale(id).await?.ok_or_else(none)
     }
 
-    /// Refuses what only a lab may do.
-    fn lab_only(&self) -> Result<(), Problem> {
-        if self.access.is_lab() { Ok(()) } else { Err(Problem::new(&problem::LAB_ONLY)) }
+    /// Refuses what only a lab may do, and whoever may not do it there.
+    fn lab_only(&self, request: &HttpRequest) -> Result<(), Problem> {
+        if !self.access.is_lab() {
+            return Err(Problem::new(&problem::LAB_ONLY));
+        }
+        let (authorization, peer) = sender(request);
+        self.access.lab(authorization, peer).map_err(refused)
     }
 
     /// Refuses whoever is not an operator.
     fn operator(&self, request: &HttpRequest) -> Result<(), Problem> {
-        let authorization = request.headers().get("authorization").and_then(|v| v.to_str().ok());
-        let peer = request.peer_addr().map(|a| a.ip());
+        let (authorization, peer) = sender(request);
         self.access.operator(authorization, peer).map_err(refused)
     }
+
+    /// Who places, reads or ends orders.
+    fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
+        let (authorization, peer) = sender(request);
+        self.access.caller(authorization, peer).map_err(refused)
+    }
+}
+
+fn sender(request: &HttpRequest) -> (Option<&str>, Option<std::net::IpAddr>) {
+    let authorization = request.headers().get("authorization").and_then(|v| v.to_str().ok());
+    (authorization, request.peer_addr().map(|a| a.ip()))
 }
 
 /// JSON that no cache keeps.

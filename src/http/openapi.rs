@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
 use super::problem::{self, KINDS, Problem};
-use super::{audit, environment, events, health, orders, runs, sales, strategies};
+use super::{audit, changes, environment, events, health, lives, orders, runs, sales, strategies};
 use crate::wire;
 
 /// OpenAPI 3.1.
@@ -20,8 +20,15 @@ use crate::wire;
         sales::list,
         sales::show,
         sales::ledger,
+        changes::stock,
+        changes::handover,
+        changes::immutable,
         orders::place,
         orders::show,
+        lives::cart,
+        lives::confirm,
+        lives::release,
+        lives::cancel,
         audit::show,
         audit::tally,
         strategies::list,

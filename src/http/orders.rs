@@ -9,7 +9,7 @@ use super::{State, json};
 use crate::checkout::Placed;
 use crate::config::Idempotency;
 use crate::ledger;
-use crate::sale::{ANONYMOUS, Order};
+use crate::sale::Order;
 use crate::wire::{NewOrder, OrderView, Problem as ProblemBody};
 
 /// Buys, all or nothing. Send an `Idempotency-Key` and a retry cannot buy twice.
@@ -34,6 +34,17 @@ pub async fn place(
     // The body is read first, whatever is wrong: an answer before it would cost the client its connection.
     let new: NewOrder = body::json(&request, payload, SMALL).await?;
     let open = state.sale(&sale).await?;
+    let caller = state.caller(&request)?;
+    let key = key(&request, &state)?;
+    let order = Order::parse(&open.sale, &caller.name, new, key.as_deref())?;
+    match state.checkout.place(open, order).await? {
+        Placed::Sold { order, replayed } => Ok(sold(&order, replayed)),
+        Placed::SoldOut => Err(Problem::new(&problem::SOLD_OUT)),
+    }
+}
+
+/// The key that a request carries, once.
+pub(super) fn key(request: &HttpRequest, state: &State) -> Result<Option<String>, Problem> {
     let mut keys = request.headers().get_all("idempotency-key").map(|v| v.to_str().unwrap_or("\u{0}"));
     let key = keys.next();
     if keys.next().is_some() {
@@ -42,14 +53,10 @@ pub async fn place(
     if key.is_none() && state.idempotency == Idempotency::Required {
         return Err(Problem::new(&problem::KEY_MISSING));
     }
-    let order = Order::parse(open.sale.id, new, key)?;
-    match state.checkout.place(open, order).await? {
-        Placed::Sold { order, replayed } => Ok(sold(&order, replayed)),
-        Placed::SoldOut => Err(Problem::new(&problem::SOLD_OUT)),
-    }
+    Ok(key.map(str::to_owned))
 }
 
-fn sold(order: &OrderView, replayed: bool) -> HttpResponse {
+pub(super) fn sold(order: &OrderView, replayed: bool) -> HttpResponse {
     let mut response = HttpResponse::Created();
     response.insert_header(("Location", format!("/v1/orders/{}", order.id)));
     if replayed {
@@ -58,15 +65,21 @@ fn sold(order: &OrderView, replayed: bool) -> HttpResponse {
     response.json(order)
 }
 
-/// One order.
+/// One order: the caller's own, or any for an operator.
 #[utoipa::path(
     get, path = "/v1/orders/{order}", tag = "orders", params(("order" = Uuid, Path)),
     responses((status = 200, body = OrderView), (status = 404, body = ProblemBody))
 )]
-pub async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn show(
+    request: HttpRequest,
+    state: web::Data<State>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let caller = state.caller(&request)?;
     let none = || Problem::because(&problem::NOT_FOUND, "There is no order of that id.");
     let id = Uuid::parse_str(&id).map_err(|_| none())?;
     let pool = state.checkout.backends().pg_reads.clone();
-    let found = state.checkout.read(async move { ledger::order(&pool, ANONYMOUS, id).await }).await?;
-    Ok(json(&found.ok_or_else(none)?))
+    let found = async move { ledger::order(&pool, caller.scope(), id).await };
+    let (order, _) = state.checkout.read(found).await?.ok_or_else(none)?;
+    Ok(json(&order))
 }

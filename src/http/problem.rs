@@ -5,6 +5,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use uuid::Uuid;
 
 use crate::sale::{Error, Invalid};
 use crate::wire;
@@ -46,6 +47,20 @@ kinds! {
         "This buyer may not have that many; nothing was taken.";
     IN_PROGRESS = "request-in-progress", 409, "Request in progress",
         "The same key is being worked on. Ask again with the same key.", retry_after: 1;
+    NOT_OPEN = "sale-not-open", 409, "The sale is not open yet",
+        "Nothing was taken. Come back when it opens.";
+    ENDED = "sale-ended", 410, "The sale has ended", "Nothing was taken.";
+    HOLD_EXPIRED = "hold-expired", 409, "The hold has expired",
+        "Its units are for sale again. Place a new order under a new key, or confirm with \"rehold\": true \
+         to take them again if they are left.";
+    ORDER_STATE = "order-state", 409, "The order's state does not allow that",
+        "Look at the order; nothing was done.";
+    BELOW_SOLD = "stock-below-sold", 409, "Fewer units are left than that",
+        "What is held or sold cannot be taken off; nothing was done.";
+    UNSUPPORTED = "unsupported-by-strategy", 422, "Not with this strategy",
+        "The sale's strategy cannot do that; nothing was done.";
+    IMMUTABLE = "sale-immutable", 409, "An open sale does not change so",
+        "Stock is changed by POST …/stock, the strategy by POST …/handover; nothing was done.";
     STORE_UNFIT = "store-unfit", 409, "A store cannot keep the promise",
         "A server's settings may lose what was sold. Change them; only the lab sells without.";
     KEY_REUSED = "idempotency-key-reused", 422, "Idempotency key reused",
@@ -70,6 +85,10 @@ kinds! {
         "Nothing was taken. Try again.", executed: false, retry_after: 1;
     UNAVAILABLE = "store-unavailable", 503, "A store is unavailable",
         "Nothing was taken. Try again later.", executed: false, retry_after: 1;
+    OVERLOADED = "overloaded", 503, "Too many are waiting",
+        "Nothing was taken. Try again.", executed: false, retry_after: 1;
+    RATE_LIMITED = "rate-limited", 429, "Too many requests",
+        "Nothing was taken. Send fewer, as the RateLimit headers say.", executed: false, retry_after: 1;
     BUSY = "too-many-viewers", 503, "Too many viewers", "Poll instead.", executed: false, retry_after: 5;
     OUTCOME_UNKNOWN = "outcome-unknown", 500, "Outcome unknown",
         "It may or may not have happened. Try again with the same Idempotency-Key, and learn which.",
@@ -81,17 +100,23 @@ kinds! {
 pub struct Problem {
     kind: &'static Kind,
     detail: String,
+    short: Vec<Uuid>,
 }
 
 impl Problem {
     /// A problem with its standard advice.
     pub fn new(kind: &'static Kind) -> Problem {
-        Problem { kind, detail: kind.advice.to_owned() }
+        Problem::because(kind, kind.advice)
     }
 
     /// A problem with words of its own, safe for a stranger to read.
     pub fn because(kind: &'static Kind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into() }
+        Problem { kind, detail: detail.into(), short: Vec::new() }
+    }
+
+    /// Names the sales of a cart of which too few units are left.
+    pub fn short(self, short: Vec<Uuid>) -> Problem {
+        Problem { short, ..self }
     }
 }
 
@@ -122,6 +147,7 @@ impl ResponseError for Problem {
             status: self.kind.status,
             detail: self.detail.clone(),
             executed: self.kind.executed,
+            short: self.short.clone(),
         };
         // A struct of strings always serializes.
         let body = serde_json::to_string(&body).unwrap_or_default();
@@ -138,7 +164,14 @@ impl From<Invalid> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let kind = match &error {
-            Error::Contended(_) => &CONTENDED,
+            Error::Contended(_) | Error::Stale => &CONTENDED,
+            Error::Overloaded => &OVERLOADED,
+            Error::NotOpen => &NOT_OPEN,
+            Error::Ended => &ENDED,
+            Error::HoldExpired => &HOLD_EXPIRED,
+            Error::WrongState(_) => &ORDER_STATE,
+            Error::BelowSold => &BELOW_SOLD,
+            Error::Unsupported(_) => &UNSUPPORTED,
             Error::Unavailable(_) => &UNAVAILABLE,
             Error::Unknown(_) => &OUTCOME_UNKNOWN,
             Error::BuyerLimit => &BUYER_LIMIT,
@@ -150,6 +183,9 @@ impl From<Error> for Problem {
             Error::Unavailable(why) | Error::Unknown(why) => tracing::warn!(problem = kind.slug, "{why}"),
             other => tracing::debug!(problem = kind.slug, "{other}"),
         }
-        Problem::new(kind)
+        match &error {
+            Error::WrongState(_) | Error::Unsupported(_) => Problem::because(kind, format!("{error}.")),
+            _ => Problem::new(kind),
+        }
     }
 }

@@ -53,7 +53,7 @@ pub async fn keep(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    state.lab_only()?;
+    state.lab_only(&request)?;
     let run: Run = body::json(&request, payload, LARGE).await?;
     if run.id != *id {
         return Err(Problem::because(&problem::VALIDATION, "id: must be the same in path and body."));

@@ -34,7 +34,7 @@ pub async fn open(
     let new: NewSale = body::json(&request, payload, SMALL).await?;
     state.operator(&request)?;
     let sale = Sale::parse(new)?;
-    allowed(&state, &sale).await?;
+    allowed(&state, &sale.strategy).await?;
     let open = state.checkout.open(sale).await?;
     let view = view(&state, &open).await;
     let location = ("Location", format!("/v1/sales/{}", view.id));
@@ -42,10 +42,10 @@ pub async fn open(
 }
 
 /// Is there such a strategy, may it be used here, and can the stores keep what it promises?
-async fn allowed(state: &State, sale: &Sale) -> Result<(), Problem> {
-    let Some(spec) = Spec::find(&sale.strategy) else {
+pub(super) async fn allowed(state: &State, strategy: &str) -> Result<&'static Spec, Problem> {
+    let Some(spec) = Spec::find(strategy) else {
         let known: Vec<&str> = ALL.iter().map(|s| s.id).collect();
-        let detail = format!("strategy: there is no {:?}; there are {}.", sale.strategy, known.join(", "));
+        let detail = format!("strategy: there is no {strategy:?}; there are {}.", known.join(", "));
         return Err(Problem::because(&problem::VALIDATION, detail));
     };
     let lab = state.access.is_lab();
@@ -68,11 +68,14 @@ async fn allowed(state: &State, sale: &Sale) -> Result<(), Problem> {
     if !unfit.is_empty() {
         return Err(Problem::because(&problem::STORE_UNFIT, format!("{}.", unfit.join("; "))));
     }
-    Ok(())
+    Ok(spec)
 }
 
-async fn view(state: &State, open: &Arc<OpenSale>) -> SaleView {
-    SaleView { left: state.checkout.left(open).await.ok().flatten(), ..glance(open) }
+pub(super) async fn view(state: &State, open: &Arc<OpenSale>) -> SaleView {
+    let mut seen = SaleView { left: state.checkout.left(open).await.ok().flatten(), ..glance(open) };
+    // What was taken elsewhere and is not in the ledger yet is under way like any other order.
+    seen.live.in_flight += state.checkout.pending(open).await.unwrap_or(0);
+    seen
 }
 
 /// A sale as this process knows it, without asking any store.
@@ -88,6 +91,9 @@ fn seen(sale: Sale, live: Live) -> SaleView {
         strategy: sale.strategy,
         per_buyer_limit: sale.per_buyer_limit,
         opened_at: sale.opened_at,
+        opens_at: sale.hours.opens_at,
+        closes_at: sale.hours.closes_at,
+        epoch: sale.epoch,
         left: None,
         live,
     }

@@ -1,8 +1,8 @@
 //! The ledger: the one way to write an order, and the ways to read what was written.
 //!
-//! The SQL function `record_order` (migrations/0003_ledger.sql) is the only writer of orders. A strategy
-//! calls it inside its own statement or transaction, so that an order and the units it took become
-//! durable together or not at all; [`bind`] gives it its eight parameters. PostgreSQL only.
+//! SQL functions in migrations/ are the only writers: `record_one` of orders, `move_orders` of their states.
+//! A strategy calls `record_order` inside its own statement or transaction, so that an order and the units
+//! it took become durable together or not at all; [`bind`] gives it its ten parameters. PostgreSQL only.
 
 mod sales;
 
@@ -12,10 +12,10 @@ use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 use uuid::Uuid;
 
-use crate::sale::{Error, Order};
+use crate::sale::{Back, Error, Order, Sale};
 use crate::wire::{LedgerRow, OrderView};
 
-pub use sales::{insert_sale, sale, sales};
+pub use sales::{insert_sale, raise_epoch, sale, sales};
 
 /// Every statement of this room, for the test that PREPAREs them.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -25,10 +25,13 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("sale_insert.sql", sales::INSERT),
     ("sale.sql", sales::ONE),
     ("sales.sql", sales::NEWEST),
+    ("raise_epoch.sql", sales::RAISE),
+    ("cart.sql", CART),
 ];
 
 const FIND: &str = include_str!("find.sql");
 const ORDER: &str = include_str!("order.sql");
+const CART: &str = include_str!("cart.sql");
 const EXPORT: &str = include_str!("export.sql");
 
 /// A connection, or a word that nothing was sent. Taken before the write is sent, so that from then on
@@ -37,8 +40,8 @@ pub async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Error
     pool.acquire().await.map_err(before_write)
 }
 
-/// Binds `$1` to `$8`, the parameters of `record_order`: caller, key, order id, sale, buyer, quantity,
-/// fingerprint, retry_safe. A statement's own parameters follow from `$9`.
+/// Binds `$1` to `$10`, the parameters of `record_order`: caller, key, order id, sale, buyer, quantity,
+/// fingerprint, retry_safe, hold in ms, epoch. A statement's own parameters follow from `$11`.
 pub fn bind<'q>(sql: &'static str, order: &'q Order) -> Query<'q, Postgres, PgArguments> {
     sqlx::query(sql)
         .bind(&order.caller)
@@ -49,9 +52,21 @@ pub fn bind<'q>(sql: &'static str, order: &'q Order) -> Query<'q, Postgres, PgAr
         .bind(order.quantity)
         .bind(&order.fingerprint[..])
         .bind(order.retry_safe)
+        .bind(order.hold_ms)
+        .bind(order.epoch)
 }
 
-/// The order of a key and the fingerprint of what it asked for.
+/// Binds `$1` to `$6`, the parameters of `give_back`: sale, epoch, orders and their ending, or the key and
+/// the units of a change.
+pub fn bind_back<'q>(sql: &'static str, sale: &Sale, back: &'q Back) -> Query<'q, Postgres, PgArguments> {
+    let (orders, ending, key, delta) = match back {
+        Back::Orders(ids, ending) => (Some(&ids[..]), Some(ending.state()), None, None),
+        Back::Change { key, delta } => (None, None, Some(key.as_str()), Some(*delta)),
+    };
+    sqlx::query(sql).bind(sale.id).bind(sale.epoch).bind(orders).bind(ending).bind(key).bind(delta)
+}
+
+/// The order of a key, as it was answered first, and the fingerprint of what it asked for.
 pub async fn find(pool: &PgPool, caller: &str, key: &str) -> Result<Option<(OrderView, Vec<u8>)>, Error> {
     let mut connection = connection(pool).await?;
     let row = sqlx::query(FIND).bind(caller).bind(key).fetch_optional(&mut *connection).await;
@@ -59,12 +74,36 @@ pub async fn find(pool: &PgPool, caller: &str, key: &str) -> Result<Option<(Orde
     row.map(|r| Ok((order_view(&r)?, r.try_get("fingerprint")?))).transpose().map_err(before_write)
 }
 
-/// One order by its id, with the time at which it was recorded.
-pub async fn order(pool: &PgPool, caller: &str, id: Uuid) -> Result<Option<OrderView>, Error> {
+/// A cart as it was answered first, and the fingerprint of what it asked for. An order that was placed alone
+/// comes as a cart without an id.
+pub type FoundCart = (Option<Uuid>, Vec<OrderView>, Vec<u8>);
+
+/// The cart of a key.
+pub async fn find_cart(pool: &PgPool, caller: &str, key: &str) -> Result<Option<FoundCart>, Error> {
+    let mut connection = connection(pool).await?;
+    let rows = sqlx::query(CART).bind(caller).bind(key).fetch_all(&mut *connection).await;
+    let rows = rows.map_err(before_write)?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let found = || -> Result<FoundCart, sqlx::Error> {
+        let orders = rows.iter().map(order_view).collect::<Result<_, _>>()?;
+        Ok((first.try_get("cart_id")?, orders, first.try_get("fingerprint")?))
+    };
+    found().map(Some).map_err(before_write)
+}
+
+/// One order by its id, with the time at which it was recorded, and whose it is. An operator (`None`) sees
+/// all.
+pub async fn order(
+    pool: &PgPool,
+    caller: Option<&str>,
+    id: Uuid,
+) -> Result<Option<(OrderView, String)>, Error> {
     let row = sqlx::query(ORDER).bind(caller).bind(id).fetch_optional(pool).await.map_err(before_write)?;
-    row.map(|r| Ok(OrderView { recorded_at: Some(r.try_get("recorded_at")?), ..order_view(&r)? }))
-        .transpose()
-        .map_err(before_write)
+    let seen = |r: &PgRow| -> Result<(OrderView, String), sqlx::Error> {
+        let recorded_at = Some(r.try_get("recorded_at")?);
+        Ok((OrderView { recorded_at, ..order_view(r)? }, r.try_get("caller")?))
+    };
+    row.as_ref().map(seen).transpose().map_err(before_write)
 }
 
 /// The next rows of a sale's ledger after `after` (an order id), in the order of their ids.
@@ -90,6 +129,7 @@ fn order_view(row: &PgRow) -> Result<OrderView, sqlx::Error> {
         buyer_id: row.try_get("buyer_id")?,
         quantity: row.try_get("quantity")?,
         state: row.try_get("state")?,
+        expires_at: row.try_get("expires_at")?,
         recorded_at: None,
         retry_safe: row.try_get("retry_safe")?,
     })
@@ -115,6 +155,12 @@ pub fn at_write(e: sqlx::Error) -> Error {
     match code(&e).as_deref() {
         Some("SO001") => Error::KeyUsed,
         Some("SO002") => Error::BuyerLimit,
+        Some("SO003") => Error::Stale,
+        Some("SO004") => Error::NotOpen,
+        Some("SO005") => Error::Ended,
+        Some("SO006") => Error::Unavailable("the sale is gone".into()),
+        Some("SO007") => Error::KeyReused,
+        Some("SO008") => Error::BelowSold,
         Some("57P01" | "57P02") | None => Error::Unknown(format!("PostgreSQL: {e}")),
         Some(_) => before_write(e),
     }

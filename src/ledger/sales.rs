@@ -1,15 +1,19 @@
-//! Sales in PostgreSQL: written once, read when a process meets a sale for the first time.
+//! Sales in PostgreSQL: written once, read when a process meets a sale for the first time or learns that its
+//! epoch is over.
+
+use std::time::Instant;
 
 use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 use uuid::Uuid;
 
 use super::{at_write, before_write, connection};
-use crate::sale::{Error, Sale};
+use crate::sale::{Error, Hours, Sale};
 
 pub(super) const INSERT: &str = include_str!("sale_insert.sql");
 pub(super) const ONE: &str = include_str!("sale.sql");
 pub(super) const NEWEST: &str = include_str!("sales.sql");
+pub(super) const RAISE: &str = include_str!("raise_epoch.sql");
 
 /// Writes the sale; gives it the time at which it opened.
 pub async fn insert_sale(pool: &PgPool, sale: Sale) -> Result<Sale, Error> {
@@ -20,10 +24,27 @@ pub async fn insert_sale(pool: &PgPool, sale: Sale) -> Result<Sale, Error> {
         .bind(sale.units)
         .bind(&sale.strategy)
         .bind(sale.per_buyer_limit)
+        .bind(&sale.hours.opens_at)
+        .bind(&sale.hours.closes_at)
         .fetch_one(&mut *connection)
         .await
         .map_err(at_write)?;
-    Ok(Sale { opened_at: row.try_get("opened_at").map_err(before_write)?, ..sale })
+    let opened_at = row.try_get("opened_at").map_err(before_write)?;
+    let hours = hours(&row).map_err(before_write)?;
+    Ok(Sale { opened_at, hours, ..sale })
+}
+
+/// Ends the epoch of a sale, perhaps with another strategy: whoever decided under it records nothing any
+/// more. Answers with the new one (at least `least`); `None` when another one had ended it already.
+pub async fn raise_epoch(
+    pool: &PgPool,
+    sale: &Sale,
+    strategy: Option<&str>,
+    least: i64,
+) -> Result<Option<i64>, Error> {
+    let mut connection = connection(pool).await?;
+    let raised = sqlx::query_scalar(RAISE).bind(sale.id).bind(sale.epoch).bind(strategy).bind(least);
+    raised.fetch_one(&mut *connection).await.map_err(at_write)
 }
 
 /// One sale.
@@ -46,5 +67,17 @@ fn from_row(row: &PgRow) -> Result<Sale, sqlx::Error> {
         strategy: row.try_get("strategy")?,
         per_buyer_limit: row.try_get("per_buyer_limit")?,
         opened_at: row.try_get("opened_at")?,
+        epoch: row.try_get("epoch")?,
+        hours: hours(row)?,
+    })
+}
+
+fn hours(row: &PgRow) -> Result<Hours, sqlx::Error> {
+    Ok(Hours {
+        opens_at: row.try_get("opens_at")?,
+        closes_at: row.try_get("closes_at")?,
+        read: Instant::now(),
+        opens_in_ms: row.try_get("opens_in_ms")?,
+        closes_in_ms: row.try_get("closes_in_ms")?,
     })
 }

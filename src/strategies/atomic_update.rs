@@ -25,7 +25,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
 use crate::ledger::{self, at_write};
-use crate::sale::{Error, Order, Outcome, Sale};
+use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
@@ -39,6 +39,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; one hot row is a queue",
     round_trips: RoundTrips { sold: 1, sold_out: 2 },
     remembers_keys: false,
+    gives_back: true,
+    carts: true,
     needs: &[Need::Postgres],
     statements: &[&[("atomic_update.sql", TAKE)]],
     source: include_str!("atomic_update.rs"),
@@ -66,6 +68,10 @@ impl Strategy for AtomicUpdate {
             Some(_) => Ok(Outcome::Sold(order.id)),
             None => Ok(Outcome::SoldOut),
         }
+    }
+
+    async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        stock::give_back(lane, sale, back, None).await
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

@@ -1,9 +1,9 @@
 -- strategies/atomic_update.sql: check, take and record in one statement. The row stays locked until the
 -- commit; a buyer who waited for it has the guard checked again on the new version.
--- $1 to $8 the order
+-- $1 to $10 the order
 with taken as (
     update stock set units_left = units_left - $6
     where sale_id = $4 and units_left >= $6
     returning sale_id
 )
-select record_order($1, $2, $3, sale_id, $5, $6, $7, $8) from taken
+select record_order($1, $2, $3, sale_id, $5, $6, $7, $8, $9, $10) from taken

@@ -41,6 +41,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "anybody waits for the lock",
     round_trips: RoundTrips { sold: 6, sold_out: 6 },
     remembers_keys: false,
+    gives_back: false,
+    carts: false,
     needs: &[Need::Postgres],
     statements: &[&[
         ("lock_released_before_commit.lock.sql", LOCK),

@@ -27,6 +27,7 @@ mod noop;
 mod optimistic;
 mod pg_advisory_same_statement;
 mod redis_lua;
+mod redis_lua_ack_early;
 mod row_lock;
 mod serializable;
 mod skip_locked_count;
@@ -36,11 +37,12 @@ mod unguarded_decrement;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sqlx::postgres::PgPool;
 
 use crate::backends::Backends;
 pub use crate::backends::Need;
 use crate::locks::{Facts, requirements};
-use crate::sale::{Error, Order, Outcome, Sale};
+use crate::sale::{Back, Error, Order, Outcome, Sale};
 pub use crate::wire::Hazard;
 use crate::wire::{Guarantee, LockCard, LockTrips, RoundTrips};
 
@@ -81,17 +83,42 @@ pub static ALL: &[&Spec] = &[
     &under_lock::LOCK_ETCD,
     &under_lock::LOCK_ETCD_FENCED,
     &redis_lua::SPEC,
+    &redis_lua_ack_early::SPEC,
     &noop::SPEC,
 ];
 
 /// One way to take stock.
 #[async_trait]
 pub trait Strategy: Send + Sync {
-    /// Puts the units of a sale on sale; called before the first order. Calling it again changes nothing.
+    /// Puts the units of a sale on sale for its epoch; called before the first order of it. Calling it again
+    /// changes nothing.
     async fn open(&self, sale: &Sale) -> Result<(), Error>;
 
     /// Takes the order's units and records it, or says sold out. Durable before it returns `Sold`.
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error>;
+
+    /// Puts units back, together with the reason (orders that end, an operator's change): its own way, under
+    /// its own lock or version, or somebody who has read and not written yet would write over them. Answers
+    /// by how many units the stock moved; 0 where it was done before. Only where [`Spec::gives_back`].
+    /// `lane`: connections of their own, so that a rush of buyers does not keep units from coming back.
+    async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        let _nothing_comes_back = (lane, sale, back);
+        Err(Error::Unsupported("the strategy of this sale takes no units back"))
+    }
+
+    /// Sells no more and finishes what it has taken outside of the ledger; called before another strategy
+    /// takes the sale over. Nothing to do for whoever takes in PostgreSQL alone: the epoch refuses what
+    /// comes late.
+    async fn hand_over(&self, sale: &Sale) -> Result<(), Error> {
+        let _nothing_outside = sale;
+        Ok(())
+    }
+
+    /// Orders that were taken and are not in the ledger yet.
+    async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
+        let _nothing_outside = sale;
+        Ok(0)
+    }
 
     /// What this strategy believes is left. The audit compares it; it never believes it.
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error>;
@@ -117,6 +144,10 @@ pub struct Spec {
     pub round_trips: RoundTrips,
     /// Does its own *sold out* already account for the key? Then the ledger is not asked.
     pub remembers_keys: bool,
+    /// Does it take units back? Then orders may be held, released and cancelled, and stock may be changed.
+    pub gives_back: bool,
+    /// Does it take at the stock row alone, so that one transaction can take from several sales at once?
+    pub carts: bool,
     /// Servers.
     pub needs: &'static [Need],
     /// SQL and Lua in groups, those of its lock apart: file name and text, the very text that runs.

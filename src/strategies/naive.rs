@@ -42,6 +42,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "two buyers come within one round trip of each other",
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
+    gives_back: false,
+    carts: false,
     needs: &[Need::Postgres],
     statements: &[&STATEMENTS],
     source: include_str!("naive.rs"),

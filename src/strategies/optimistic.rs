@@ -27,7 +27,7 @@ use sqlx::postgres::PgPool;
 use super::{Need, Spec, Strategy};
 use crate::ledger::{self, at_write, before_write};
 use crate::patience::Patience;
-use crate::sale::{Error, Order, Outcome, Sale};
+use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
@@ -41,6 +41,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; a rush wastes most attempts",
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
+    gives_back: true,
+    carts: true,
     needs: &[Need::Postgres],
     statements: &[&[("optimistic.read.sql", READ), ("optimistic.swap.sql", SWAP)]],
     source: include_str!("optimistic.rs"),
@@ -86,6 +88,10 @@ impl Strategy for Optimistic {
             drop(pg);
             patience.pause("the stock row changed under every attempt").await?;
         }
+    }
+
+    async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        stock::give_back(lane, sale, back, None).await
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

@@ -1,6 +1,6 @@
 -- strategies/pg_advisory_same_statement.write.sql: writes the worked-out number and records the order.
--- $1 to $8 the order, $9 units left
+-- $1 to $10 the order, $11 units left
 with written as (
-    update stock set units_left = $9 where sale_id = $4 returning sale_id
+    update stock set units_left = $11 where sale_id = $4 returning sale_id
 )
-select record_order($1, $2, $3, sale_id, $5, $6, $7, $8) from written
+select record_order($1, $2, $3, sale_id, $5, $6, $7, $8, $9, $10) from written

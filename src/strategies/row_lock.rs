@@ -24,7 +24,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
 use crate::ledger::{self, at_write, before_write};
-use crate::sale::{Error, Order, Outcome, Sale};
+use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
@@ -38,6 +38,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; a frozen holder stalls all until its session times out",
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
+    gives_back: true,
+    carts: true,
     needs: &[Need::Postgres],
     statements: &[&[("row_lock.lock.sql", LOCK), ("row_lock.take.sql", TAKE)]],
     source: include_str!("row_lock.rs"),
@@ -72,6 +74,10 @@ impl Strategy for RowLock {
         ledger::bind(TAKE, order).fetch_one(&mut *tx).await.map_err(at_write)?;
         tx.commit().await.map_err(at_write)?;
         Ok(Outcome::Sold(order.id))
+    }
+
+    async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        stock::give_back(lane, sale, back, None).await
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

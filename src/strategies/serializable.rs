@@ -26,7 +26,7 @@ use sqlx::postgres::PgPool;
 use super::{Need, Spec, Strategy};
 use crate::ledger::{self, at_write, before_write, is_conflict};
 use crate::patience::Patience;
-use crate::sale::{Error, Order, Outcome, Sale};
+use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
@@ -40,6 +40,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; a rush is told 40001 over and over",
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
+    gives_back: true,
+    carts: true,
     needs: &[Need::Postgres],
     statements: &[&[("serializable.read.sql", READ), ("serializable.write.sql", WRITE)]],
     source: include_str!("serializable.rs"),
@@ -104,6 +106,10 @@ impl Strategy for Serializable {
             }
             patience.pause("every attempt met a serialization failure").await?;
         }
+    }
+
+    async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        stock::give_back(lane, sale, back, None).await
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

@@ -12,8 +12,9 @@ use sqlx::postgres::PgPool;
 use super::naive::{self, Naive};
 use super::{Bracket, Hazard, Spec, Strategy, fence_on_write_only, fenced_take};
 use crate::backends::Backends;
-use crate::locks::{self, Facts, Locks, Owner, Released};
-use crate::sale::{Error, Order, Outcome, Sale};
+use crate::locks::{self, Facts, Guard, Locks, Owner, Released};
+use crate::sale::{Back, Error, Order, Outcome, Sale};
+use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
 pub const LOCK_IN_PROCESS: Spec = plain(&locks::lock_in_process::FACTS);
@@ -43,6 +44,7 @@ pub const FENCE_ON_WRITE_ONLY: Spec = Spec {
     guarantee: Guarantee::Oversells,
     breaks: &[Hazard::LeaseExpiry, Hazard::LostUpdate],
     oversells_in: Some("a holder stopped beyond its lease"),
+    gives_back: false,
     fails_when: "a holder outlives its lease and writes before the one who overtook it",
     statements: &[&fence_on_write_only::STATEMENTS],
     source: fence_on_write_only::SOURCE,
@@ -68,6 +70,8 @@ const fn plain(lock: &'static Facts) -> Spec {
         fails_when: lock.fails_when,
         round_trips: RoundTrips { sold: trips, sold_out: trips },
         remembers_keys: false,
+        gives_back: !matches!(lock.guarantee, Guarantee::Oversells),
+        carts: false,
         needs: lock.needs,
         statements: &[&naive::STATEMENTS],
         source: lock.source,
@@ -126,12 +130,16 @@ impl UnderLock {
                 fence_on_write_only::take(pg, sale, order, token).await.map(fenced_take::Taken::Answer)
             }
         };
-        let late = guard.is_lost();
-        if guard.release().await == Released::Lost || late {
-            metrics::counter!("sellout_locks_lost_total").increment(1);
-            tracing::debug!(sale.id = %sale.id, order.id = %order.id, "the lock ended before its holder");
-        }
+        release(guard, sale).await;
         taken
+    }
+}
+
+async fn release(guard: Guard, sale: &Sale) {
+    let late = guard.is_lost();
+    if guard.release().await == Released::Lost || late {
+        metrics::counter!("sellout_locks_lost_total").increment(1);
+        tracing::debug!(sale.id = %sale.id, "the lock ended before its holder");
     }
 }
 
@@ -156,6 +164,15 @@ impl Strategy for UnderLock {
             Answer(outcome) => Ok(outcome),
             Behind => Err(fenced_take::overtaken("before it read")),
         }
+    }
+
+    async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        // Outside the lock a holder who has read would write over what came back. With a fence its late write
+        // finds our token, as it would find any later holder's.
+        let guard = self.lock.acquire(sale.id, Owner::fresh()).await?;
+        let given = stock::give_back(lane, sale, back, guard.token()).await;
+        release(guard, sale).await;
+        given
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

@@ -39,6 +39,8 @@ pub const SPEC: Spec = Spec {
     fails_when: "two buyers check before either subtracts",
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
+    gives_back: false,
+    carts: false,
     needs: &[Need::Postgres],
     statements: &[&[("unguarded_decrement.read.sql", READ), ("unguarded_decrement.write.sql", WRITE)]],
     source: include_str!("unguarded_decrement.rs"),

@@ -36,6 +36,8 @@ pub enum Hazard {
     CrashBetweenStores,
     /// The store may forget what it acknowledged.
     StoreLoss,
+    /// It says yes before the ledger has the order: what is then forgotten or refused was promised.
+    EarlyAck,
 }
 
 /// One SQL statement or Lua script, the very text that runs.

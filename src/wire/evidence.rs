@@ -112,13 +112,16 @@ impl Verdict {
 pub struct Evidence {
     /// Units at opening.
     pub opened: i64,
+    /// Units that an operator put on sale since, less those taken off.
+    #[serde(default)]
+    pub changed: i64,
     /// Units of held and confirmed orders in the ledger.
     pub sold: i64,
     /// Orders behind `sold`.
     pub orders: i64,
     /// Units that the strategy believes are left.
     pub left: Option<i64>,
-    /// `max(0, sold − opened)`.
+    /// `max(0, sold − supply)`, where the supply is `opened + changed`.
     pub oversold: i64,
     /// Units that clients were told they have, per key once.
     pub told_yes: Option<i64>,
@@ -134,7 +137,7 @@ pub struct Evidence {
     pub duplicates: i64,
     /// Units beyond the per-buyer limit, over all buyers.
     pub over_limit: i64,
-    /// `left − (opened − sold)`: how far the counter is from the truth.
+    /// `left − (supply − sold)`: how far the counter is from the truth.
     pub drift: Option<i64>,
     /// Units by which the ledger's movements differ from its orders.
     pub unbalanced: i64,

@@ -34,7 +34,7 @@ pub enum Guarantee {
 }
 
 /// `POST /v1/sales`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSale {
     /// What is offered, for people. 1 to 200 characters.
@@ -50,6 +50,12 @@ pub struct NewSale {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub per_buyer_limit: Option<i64>,
+    /// Nothing is sold before (RFC 3339, by the database's clock). Absent: open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<String>,
+    /// Nothing is sold from then on. Absent: open without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<String>,
 }
 
 /// A sale, as `GET /v1/sales/{id}` shows it.
@@ -65,8 +71,17 @@ pub struct SaleView {
     pub strategy: String,
     /// Most units that one buyer may have.
     pub per_buyer_limit: Option<i64>,
-    /// When it opened (database clock).
+    /// When it was put on sale (database clock).
     pub opened_at: String,
+    /// Nothing is sold before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<String>,
+    /// Nothing is sold from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<String>,
+    /// Raised at each handover and whenever Redis was filled anew.
+    #[serde(default)]
+    pub epoch: i64,
     /// Units that the strategy believes are left; `null` when its store cannot be asked.
     pub left: Option<i64>,
     /// What this process has answered so far; provisional, the audit counts from the ledger.
@@ -102,6 +117,10 @@ pub struct NewOrder {
     /// Units wanted, all or nothing. 1 to 1,000,000.
     #[schema(example = 1, minimum = 1)]
     pub quantity: i64,
+    /// Hold the units for so long instead of selling them at once; `POST …/confirm` sells them. 1 to 604,800.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub hold_seconds: Option<i64>,
 }
 
 /// An order in the ledger.
@@ -119,11 +138,74 @@ pub struct OrderView {
     pub quantity: i64,
     /// `held`, `confirmed`, `released`, `expired` or `cancelled`.
     pub state: String,
+    /// When the hold ends or ended (database clock); absent where the units were never held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// When the ledger recorded it (database clock); only `GET /v1/orders/{id}` looks it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded_at: Option<String>,
     /// `false` when the client sent no `Idempotency-Key`: sending this order again would buy again.
     pub retry_safe: bool,
+}
+
+/// `POST /v1/orders`: several sales at once, all or nothing.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCart {
+    /// Who buys.
+    #[schema(example = "buyer-7")]
+    pub buyer_id: String,
+    /// What: 1 to 50 items. The same sale twice is summed.
+    pub items: Vec<CartItem>,
+    /// Hold the units for so long instead of selling them at once; each order is then confirmed by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<i64>,
+}
+
+/// One item of a cart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CartItem {
+    /// Of which sale.
+    pub sale_id: Uuid,
+    /// Units.
+    pub quantity: i64,
+}
+
+/// A cart that was sold: one order per sale, sorted by sale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CartView {
+    /// Identity of the cart, the same for every retry of its key.
+    pub id: Uuid,
+    /// Its orders.
+    pub orders: Vec<OrderView>,
+}
+
+/// `POST /v1/orders/{id}/confirm`; the body may be left out.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    /// Should the hold have expired: take the units again, if they are left.
+    #[serde(default)]
+    pub rehold: bool,
+}
+
+/// `POST /v1/sales/{id}/stock`: units put on sale later (or, below zero, taken off).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StockChange {
+    /// By how many. Never below what is held and sold.
+    #[schema(example = 20)]
+    pub delta: i64,
+}
+
+/// `POST /v1/sales/{id}/handover`: another strategy for an open sale.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// A strategy of `GET /v1/strategies`.
+    #[schema(example = "redis_lua")]
+    pub strategy: String,
 }
 
 /// One line of `GET /v1/sales/{id}/ledger` (NDJSON), for any checker that does not trust ours.
@@ -157,4 +239,7 @@ pub struct Problem {
     /// `false`: nothing was taken, whatever the status. Absent where the type already says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executed: Option<bool>,
+    /// The sales of a cart of which too few units are left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub short: Vec<Uuid>,
 }

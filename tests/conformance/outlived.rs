@@ -9,7 +9,7 @@ use crate::Bench;
 use crate::schedules::TURNS_MAX;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
-use crate::support::{Answer, eventually, port_of, with_port};
+use crate::support::{Answer, UNATTENDED, eventually, port_of, with_port};
 use crate::watched::{NARROW, Watched};
 
 /// Can its lock end while its holder goes on? The fenced ones too: that is what their fence is for. (A take
@@ -63,7 +63,7 @@ impl Stoppable {
 
 pub async fn who_outlives_its_lock_oversells_unless_fenced(bench: &Bench, spec: &Spec) {
     let lease = ["--lock-lease-ms", short_lease(spec)];
-    let first = Stoppable::start(bench, &[&NARROW[1..], &lease].concat()).await;
+    let first = Stoppable::start(bench, &[&NARROW[1..], &lease, &UNATTENDED].concat()).await;
     let second = Watched::start(bench, &["--lab", lease[0], lease[1]]).await;
     let sql = bench.app.sql().await;
     let fenced = spec.lock.as_ref().is_some_and(|bracket| bracket.fenced);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Bench;
 use crate::support::relay::Relay;
-use crate::support::{Answer, TestApp, eventually, port_of, servers, with_port};
+use crate::support::{Answer, TestApp, UNATTENDED, eventually, port_of, servers, with_port};
 
 /// One connection, so that the turns of one order are the turns of the relay.
 pub const NARROW: [&str; 7] =
@@ -54,7 +54,8 @@ impl Watched {
         let (etcd_urls, etcd) = behind(servers().etcd_urls.iter().map(String::as_str)).await;
         let places =
             ["--redlock-urls", &redlock_urls, "--zookeeper-hosts", &hosts, "--etcd-urls", &etcd_urls];
-        let app = TestApp::between(&database, Some(&redis_url), &[settings, &places].concat()).await;
+        let app =
+            TestApp::between(&database, Some(&redis_url), &[settings, &places, &UNATTENDED].concat()).await;
         Watched { app, pg, name, redis, zookeeper, etcd }
     }
 

@@ -14,7 +14,14 @@ use crate::support::{TestApp, servers};
 /// Every statement that a room lists: file name and text.
 fn listed() -> Vec<(&'static str, &'static str)> {
     let strategies = ALL.iter().flat_map(|s| s.statements());
-    let rooms = [ledger::STATEMENTS, audit::STATEMENTS, stock::STATEMENTS, sellout::backends::STATEMENTS];
+    let rooms = [
+        ledger::STATEMENTS,
+        sellout::pipeline::STATEMENTS,
+        sellout::life::STATEMENTS,
+        audit::STATEMENTS,
+        stock::STATEMENTS,
+        sellout::backends::STATEMENTS,
+    ];
     strategies.chain(rooms.into_iter().flatten().copied()).collect()
 }
 

@@ -169,7 +169,7 @@ async fn each_side_gets_in_when_the_other_dies_inside() {
     // Our own process dies: the service, killed in the middle of an order.
     let database = fresh_database().await;
     let wire = Relay::to(port_of(&database)).await;
-    let settings = ["--lock-lease-ms", &SHORT.to_string()];
+    let settings = ["--lock-lease-ms", &SHORT.to_string(), "--sweep-ms", "3600000"];
     let mut service = Process::with(&with_port(&database, wire.port), &settings);
     let sale = service.api.open_sale(FACTS.id, 2).await;
     assert!(service.api.buy(sale).await.is_sold());

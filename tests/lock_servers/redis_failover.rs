@@ -12,7 +12,8 @@ use crate::support::relay::Relay;
 use crate::support::{Answer, LIMIT, TestApp, eventually, fresh_database, port_of, with_port};
 
 /// One connection, so that the turns of one order are the turns of the relay.
-const NARROW: [&str; 5] = ["--lab", "--pool-connections-max", "1", "--redis-connections-max", "1"];
+const NARROW: [&str; 7] =
+    ["--lab", "--pool-connections-max", "1", "--redis-connections-max", "1", "--sweep-ms", "3600000"];
 
 /// How a Redis comes to forget what it had acknowledged.
 #[derive(Clone, Copy, Debug)]

@@ -139,7 +139,7 @@ async fn with_a_fence_a_second_majority_sells_nothing_twice() {
     let mut nodes = Nodes::start().await;
     let (database, urls) = (fresh_database().await, nodes.urls.join(","));
     let relay = Relay::to(port_of(&database)).await;
-    let settings = ["--lab", "--redlock-urls", &urls, "--pool-connections-max", "1"];
+    let settings = ["--lab", "--redlock-urls", &urls, "--pool-connections-max", "1", "--sweep-ms", "3600000"];
     let first = TestApp::on(&with_port(&database, relay.port), &settings).await;
     let second = TestApp::on(&database, &settings).await;
     for (strategy, sold) in [("lock_redlock", 2), ("lock_redlock_fenced", 1)] {

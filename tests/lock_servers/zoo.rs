@@ -53,6 +53,7 @@ pub fn impatient(facts: &'static Facts, hosts: &str, lease_ms: u64, wait_ms: u64
     let backends = Backends {
         pg: pg.clone(),
         pg_locks: pg.clone(),
+        pg_life: pg.clone(),
         pg_reads: pg,
         redis: Err(none()),
         redis_locks: Err(none()),

@@ -90,7 +90,8 @@ fn misquoted(files: &[File]) -> Vec<String> {
     let mut faults = Vec::new();
     for spec in ALL {
         let beside = |name: &str| {
-            let paths = [format!("src/strategies/{name}"), format!("src/locks/{name}")];
+            let rooms = ["strategies", "locks", "pipeline"];
+            let paths = rooms.map(|room| format!("src/{room}/{name}"));
             files.iter().find(|f| paths.contains(&f.path)).map(|f| f.text.as_str())
         };
         let source = format!("{}.rs", stem(spec));

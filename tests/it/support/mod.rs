@@ -26,6 +26,9 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+/// Nobody looks after anything beside the orders: for tests that count, hold or cut turns, where that would
+/// be turns too.
+pub const UNATTENDED: [&str; 4] = ["--sweep-ms", "3600000", "--pipeline-check-ms", "3600000"];
 /// No wait in a test is longer.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -222,6 +225,11 @@ impl Answer {
         kind.strip_prefix("/problems/").unwrap_or("")
     }
 
+    /// The order's id.
+    pub fn id(&self) -> &str {
+        self.body["id"].as_str().expect("an order id")
+    }
+
     pub fn is_sold(&self) -> bool {
         self.status == StatusCode::CREATED
     }
@@ -286,10 +294,53 @@ impl Api {
         self.order(sale, &name, &name, 1).await
     }
 
+    /// The audit when nothing is under way any more: final, it calls itself then.
     pub async fn audit(&self, sale: Uuid) -> Audit {
-        let answer = self.get(&format!("/v1/sales/{sale}/audit")).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-        serde_json::from_str(&answer.text).expect("an audit")
+        self.poll_audit(sale).await
+    }
+
+    async fn poll_audit(&self, sale: Uuid) -> Audit {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let answer = self.get(&format!("/v1/sales/{sale}/audit")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+            let audit: Audit = serde_json::from_str(&answer.text).expect("an audit");
+            if audit.evidence.in_flight == 0 || Instant::now() > until {
+                return audit;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Holds one unit for so long, under a new key, for a new buyer.
+    pub async fn hold(&self, sale: Uuid, seconds: i64) -> Answer {
+        let name = Uuid::now_v7().to_string();
+        self.hold_as(sale, &name, &name, 1, seconds).await
+    }
+
+    pub async fn hold_as(&self, sale: Uuid, key: &str, buyer: &str, quantity: i64, seconds: i64) -> Answer {
+        let url = format!("{}/v1/sales/{sale}/orders", self.url);
+        let body = json!({"buyer_id": buyer, "quantity": quantity, "hold_seconds": seconds});
+        self.send(self.client.post(url).header("Idempotency-Key", key).json(&body)).await
+    }
+
+    /// `confirm` or `release` of an order, or `DELETE` of it with `cancel`.
+    pub async fn end(&self, order: &str, verb: &str) -> Answer {
+        let url = format!("{}/v1/orders/{order}", self.url);
+        match verb {
+            "cancel" => self.send(self.client.delete(url)).await,
+            verb => self.send(self.client.post(format!("{url}/{verb}"))).await,
+        }
+    }
+
+    /// An operator's change of the stock.
+    pub async fn change(&self, sale: Uuid, key: &str, delta: i64) -> Answer {
+        let url = format!("{}/v1/sales/{sale}/stock", self.url);
+        self.send(self.client.post(url).header("Idempotency-Key", key).json(&json!({"delta": delta}))).await
+    }
+
+    pub async fn hand_over(&self, sale: Uuid, strategy: &str) -> Answer {
+        self.post(&format!("/v1/sales/{sale}/handover"), &json!({"strategy": strategy})).await
     }
 
     /// `attempts` buyers of one unit each, `at_once` of them at a time; every service gets its share.

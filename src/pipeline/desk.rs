@@ -1,0 +1,179 @@
+//! One sale in one process: who waits for an order to be recorded, and the task that sees to it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::{Pipeline, drain};
+use crate::sale::{Error, Outcome};
+
+/// Between two looks at what others have drained, while somebody waits.
+const LOOK: Duration = Duration::from_millis(100);
+/// The same while other processes do drain.
+const LOOK_OFTEN: Duration = Duration::from_millis(10);
+/// They do, as long as they were seen within this.
+const OTHERS_SEEN: Duration = Duration::from_secs(10);
+/// With nobody waiting, only a wake wakes.
+const SLEEP: Duration = Duration::from_secs(3600);
+
+/// Where the buyers of one sale wait.
+pub(super) struct Desk {
+    pub sale: Uuid,
+    pub epoch: i64,
+    waiting: Mutex<Room>,
+    wake: Notify,
+    /// Has a process that died left something over?
+    left_over: AtomicBool,
+}
+
+#[derive(Default)]
+struct Room {
+    waiters: HashMap<Uuid, Waiter>,
+    /// The epoch is over: nobody is let in any more.
+    ended: bool,
+}
+
+struct Waiter {
+    since: Instant,
+    word: oneshot::Sender<String>,
+}
+
+/// A place at the desk; given up when dropped.
+pub(super) struct Waiting {
+    desk: Arc<Desk>,
+    order: Uuid,
+    word: oneshot::Receiver<String>,
+}
+
+impl Desk {
+    pub(super) fn new(sale: Uuid, epoch: i64) -> Desk {
+        Desk {
+            sale,
+            epoch,
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            left_over: AtomicBool::new(false),
+        }
+    }
+
+    /// There is something to drain, or to look at.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// There is something left over by a process that died.
+    pub(super) fn claim(&self) {
+        self.left_over.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Was something left over? Asking takes it on.
+    pub(super) fn takes_on(&self) -> bool {
+        self.left_over.swap(false, Relaxed)
+    }
+
+    /// Its epoch is over: nothing that was taken for it is recorded any more.
+    pub(super) fn end(&self) {
+        self.room().ended = true;
+        self.wake();
+    }
+
+    /// Is its epoch over?
+    pub(super) fn has_ended(&self) -> bool {
+        self.room().ended
+    }
+
+    /// A place for whoever is about to take.
+    pub(super) fn expect(self: &Arc<Self>, order: Uuid) -> Result<Waiting, Error> {
+        let (word, receiver) = oneshot::channel();
+        let mut room = self.room();
+        if room.ended {
+            return Err(Error::Stale);
+        }
+        room.waiters.insert(order, Waiter { since: Instant::now(), word });
+        Ok(Waiting { desk: Arc::clone(self), order, word: receiver })
+    }
+
+    /// Tells whoever waits for this order. Says whether somebody did.
+    pub(super) fn tell(&self, order: Uuid, word: &str) -> bool {
+        let waiter = self.room().waiters.remove(&order);
+        waiter.is_some_and(|waiter| waiter.word.send(word.to_owned()).is_ok())
+    }
+
+    /// Who has been waiting for at least so long.
+    fn waiting_for(&self, long: Duration) -> Vec<Uuid> {
+        let room = self.room();
+        room.waiters.iter().filter(|(_, w)| w.since.elapsed() >= long).map(|(order, _)| *order).collect()
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// How it ended; *unknown* if nobody said within `limit`: it stands in the stream and may be recorded
+    /// yet.
+    pub(super) async fn outcome(mut self, limit: Duration) -> Result<Outcome, Error> {
+        match tokio::time::timeout(limit, &mut self.word).await {
+            Ok(Ok(word)) => drain::outcome(&word, self.order),
+            _ => Err(Error::Unknown("taken in Redis, not yet recorded".into())),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.desk.room().waiters.remove(&self.order);
+    }
+}
+
+/// Drains when woken, and looks what others have drained while somebody waits. Ends with its epoch, or with
+/// the pipeline.
+pub(super) async fn run(desk: Arc<Desk>, pipeline: Weak<Pipeline>) {
+    let mut others_seen: Option<Instant> = None;
+    let mut failed = false;
+    loop {
+        let look =
+            if others_seen.is_some_and(|seen| seen.elapsed() < OTHERS_SEEN) { LOOK_OFTEN } else { LOOK };
+        let someone_waits = failed || !desk.room().waiters.is_empty();
+        let pause = if someone_waits { look } else { SLEEP };
+        let woken = tokio::time::timeout(pause, desk.wake.notified()).await.is_ok();
+        let Some(pipeline) = pipeline.upgrade() else { return };
+        if woken || failed {
+            match pipeline.drain(&desk, failed).await {
+                Ok(strangers) => {
+                    failed = false;
+                    others_seen = if strangers { Some(Instant::now()) } else { others_seen };
+                }
+                Err(Error::Stale) => desk.end(),
+                Err(e) => {
+                    tracing::debug!(sale.id = %desk.sale, "not drained: {e}");
+                    failed = true;
+                    tokio::time::sleep(look).await;
+                }
+            }
+        }
+        let ended = desk.has_ended();
+        let waiting = desk.waiting_for(if ended { Duration::ZERO } else { look });
+        if !waiting.is_empty()
+            && let Ok((epoch, words)) = pipeline.outcomes(desk.sale, &waiting).await
+        {
+            for order in waiting {
+                match words.get(&order) {
+                    Some(word) => _ = desk.tell(order, word),
+                    // Read in one snapshot with the epoch: no row, and there never will be one.
+                    None if epoch != desk.epoch => _ = desk.tell(order, drain::STALE),
+                    None => {}
+                }
+            }
+        }
+        if ended && desk.room().waiters.is_empty() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A batch: read from the stream, recorded in one statement, told to the buyers, and only then done in Redis.
+
+use std::collections::HashMap;
+
+use redis::streams::{StreamId, StreamReadReply};
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::Pipeline;
+use super::desk::Desk;
+use super::keys::{Keys, from_hex, parse_id};
+use crate::backends::redis_at_write;
+use crate::ledger::{self, at_write, before_write};
+use crate::sale::{Error, Outcome};
+
+pub(super) const DRAIN: &str = include_str!("drain.sql");
+pub(super) const OUTCOMES: &str = include_str!("outcomes.sql");
+pub(super) const DONE: &str = include_str!("done.lua");
+
+/// The consumer group: all who drain.
+pub(super) const GROUP: &str = "ledger";
+/// Orders of one batch, at most.
+const BATCH_MAX: usize = 256;
+/// What nobody has finished for so long is left over by a process that died. A live one that is so slow loses
+/// nothing: an order is recorded once, whoever brings it.
+const IDLE_MS: u64 = 5_000;
+/// The word for an order of an epoch that is over.
+pub(super) const STALE: &str = "stale";
+
+/// An order as it stands in the stream.
+struct Entry {
+    order: Uuid,
+    caller: String,
+    key: String,
+    fingerprint: Vec<u8>,
+    buyer: String,
+    quantity: i64,
+    retry_safe: bool,
+    hold_ms: Option<i64>,
+}
+
+/// What a word of the ledger means to the buyer.
+pub(super) fn outcome(word: &str, order: Uuid) -> Result<Outcome, Error> {
+    match word {
+        "recorded" => Ok(Outcome::Sold(order)),
+        "short" => Ok(Outcome::SoldOut),
+        "limit" => Err(Error::BuyerLimit),
+        "key_used" => Err(Error::KeyUsed),
+        "early" => Err(Error::NotOpen),
+        "ended" => Err(Error::Ended),
+        STALE => Err(Error::Stale),
+        other => Err(Error::Unavailable(format!("the order was refused: {other}"))),
+    }
+}
+
+impl Pipeline {
+    /// Drains until nothing is left that was there when it began. Says whether orders of other processes
+    /// were among it. `again`: this process has read a batch before and failed to record it.
+    pub(super) async fn drain(&self, desk: &Desk, again: bool) -> Result<bool, Error> {
+        let keys = Keys::of(desk.sale, desk.epoch);
+        let mut own = again;
+        if desk.takes_on() {
+            self.take_over(&keys).await?;
+            own = true;
+        }
+        let mut strangers = false;
+        loop {
+            let batch = match self.read(&keys, if own { "0" } else { ">" }).await {
+                // No stream, no group: Redis has lost them.
+                Err(Error::Unavailable(why)) if why.contains("NOGROUP") => {
+                    self.fill_soon(desk.sale);
+                    return Ok(strangers);
+                }
+                batch => batch?,
+            };
+            let full = batch.len() == BATCH_MAX;
+            if !batch.is_empty() {
+                strangers |= self.record(desk, &keys, batch).await?;
+            }
+            match (own, full) {
+                (true, false) => own = false,
+                (false, false) => return Ok(strangers),
+                _ => {}
+            }
+        }
+    }
+
+    /// Makes our own what a process that died has left unfinished.
+    async fn take_over(&self, keys: &Keys) -> Result<(), Error> {
+        let mut redis = self.redis().await?;
+        let mut claim = redis::cmd("XAUTOCLAIM");
+        claim.arg(&keys.orders).arg(GROUP).arg(&self.consumer).arg(IDLE_MS).arg("0");
+        claim.arg("COUNT").arg(BATCH_MAX).arg("JUSTID");
+        claim.query_async::<redis::Value>(&mut redis).await.map_err(redis_at_write).map(drop)
+    }
+
+    async fn read(&self, keys: &Keys, from: &str) -> Result<Vec<StreamId>, Error> {
+        let mut redis = self.redis().await?;
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(BATCH_MAX);
+        read.arg("STREAMS").arg(&keys.orders).arg(from);
+        let reply: Option<StreamReadReply> = read.query_async(&mut redis).await.map_err(redis_at_write)?;
+        Ok(reply.and_then(|reply| reply.keys.into_iter().next()).map(|key| key.ids).unwrap_or_default())
+    }
+
+    async fn record(&self, desk: &Desk, keys: &Keys, batch: Vec<StreamId>) -> Result<bool, Error> {
+        let ids: Vec<String> = batch.iter().map(|entry| entry.id.clone()).collect();
+        let entries: Vec<Entry> = batch.into_iter().filter_map(Entry::parse).collect();
+        let mut words = Vec::new();
+        // Committed when this returns. Should this process die after it, somebody brings the batch again, and
+        // the ledger answers as before.
+        let counter = match self.record_entries(desk, &entries, &mut words).await {
+            Err(e) => return Err(e),
+            Ok(counter) => counter,
+        };
+        let mut strangers = false;
+        for (entry, word) in entries.iter().zip(&words) {
+            strangers |= !desk.tell(entry.order, word);
+        }
+        let mut redis = self.redis().await?;
+        let mut done = self.done.prepare_invoke();
+        done.key(&keys.head).key(&keys.orders).arg(GROUP);
+        for id in &ids {
+            done.arg(id);
+        }
+        let head: (Option<i64>, Option<i64>, Option<i64>) =
+            done.invoke_async(&mut redis).await.map_err(redis_at_write)?;
+        drop(redis);
+        if let Some((left, returns)) = counter {
+            self.compare(desk.sale, desk.epoch, (left, returns), head).await;
+        }
+        Ok(strangers)
+    }
+
+    /// One statement, one commit. Where a single order makes it fail, the others must not fail with it: the
+    /// batch is halved until that order is alone, and that one is refused by leaving it to the next epoch.
+    async fn record_entries(
+        &self,
+        desk: &Desk,
+        entries: &[Entry],
+        words: &mut Vec<String>,
+    ) -> Result<Option<(i64, i64)>, Error> {
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        match self.record_once(desk, entries).await {
+            Ok((said, counter)) => {
+                words.extend(said);
+                Ok(Some(counter))
+            }
+            Err(Failed::Poisoned(why)) if entries.len() == 1 => {
+                let order = entries[0].order;
+                tracing::error!(sale.id = %desk.sale, order.id = %order, "cannot be recorded: {why}");
+                words.push("poisoned".into());
+                // Its units are taken in Redis and nowhere else; a new epoch begins with the ledger's word.
+                self.fill_anew_soon(desk.sale);
+                Ok(None)
+            }
+            Err(Failed::Poisoned(_)) => {
+                let (first, second) = entries.split_at(entries.len() / 2);
+                Box::pin(self.record_entries(desk, first, words)).await?;
+                Box::pin(self.record_entries(desk, second, words)).await
+            }
+            Err(Failed::For(e)) => Err(e),
+        }
+    }
+
+    async fn record_once(&self, desk: &Desk, entries: &[Entry]) -> Result<(Vec<String>, (i64, i64)), Failed> {
+        let all = |text: fn(&Entry) -> &str| entries.iter().map(text).collect::<Vec<_>>();
+        let mut pg = ledger::connection(&self.pg).await.map_err(Failed::For)?;
+        let row = sqlx::query(DRAIN)
+            .bind(desk.sale)
+            .bind(desk.epoch)
+            .bind(all(|e| &e.caller))
+            .bind(all(|e| &e.key))
+            .bind(entries.iter().map(|e| e.order).collect::<Vec<_>>())
+            .bind(all(|e| &e.buyer))
+            .bind(entries.iter().map(|e| e.quantity).collect::<Vec<_>>())
+            .bind(entries.iter().map(|e| &e.fingerprint[..]).collect::<Vec<_>>())
+            .bind(entries.iter().map(|e| e.retry_safe).collect::<Vec<_>>())
+            .bind(entries.iter().map(|e| e.hold_ms).collect::<Vec<_>>())
+            .fetch_one(&mut *pg)
+            .await
+            .map_err(Failed::at_write)?;
+        let read = || -> Result<_, sqlx::Error> {
+            Ok((row.try_get("words")?, (row.try_get("units_left")?, row.try_get("returns")?)))
+        };
+        read().map_err(|e| Failed::For(before_write(e)))
+    }
+
+    /// What has become of orders, whoever drained them, and the epoch of the sale in the same snapshot.
+    pub(super) async fn outcomes(
+        &self,
+        sale: Uuid,
+        orders: &[Uuid],
+    ) -> Result<(i64, HashMap<Uuid, String>), Error> {
+        let rows = sqlx::query(OUTCOMES).bind(sale).bind(orders).fetch_all(&self.reads).await;
+        let rows = rows.map_err(before_write)?;
+        let first = rows.first().ok_or_else(|| Error::Unavailable("the sale is gone".into()))?;
+        let epoch = first.try_get("epoch").map_err(before_write)?;
+        let mut words = HashMap::new();
+        for row in &rows {
+            let (id, word) =
+                (row.try_get("id").map_err(before_write)?, row.try_get("word").map_err(before_write)?);
+            if let (Some(id), Some(word)) = (id, word) {
+                words.insert(id, word);
+            }
+        }
+        Ok((epoch, words))
+    }
+}
+
+/// Why a batch was not recorded.
+enum Failed {
+    /// For a reason that lies in one of its orders.
+    Poisoned(String),
+    /// For any other: try again.
+    For(Error),
+}
+
+impl Failed {
+    fn at_write(e: sqlx::Error) -> Failed {
+        let code = e.as_database_error().and_then(|db| db.code()).map(|code| code.into_owned());
+        // Data exceptions and violated constraints (PostgreSQL, appendix A): the same again for the same
+        // order.
+        match code.as_deref() {
+            Some(code) if code.starts_with("22") || code.starts_with("23") => Failed::Poisoned(e.to_string()),
+            _ => Failed::For(at_write(e)),
+        }
+    }
+}
+
+impl Entry {
+    /// `None` for one that the stream has forgotten, or that no script of ours wrote.
+    fn parse(mut entry: StreamId) -> Option<Entry> {
+        let mut field = |name: &str| entry.map.remove(name);
+        let order = parse_id(field("order")?).ok()?;
+        let mut text = |name: &str| redis::from_redis_value::<String>(field(name)?).ok();
+        Some(Entry {
+            order,
+            caller: text("caller")?,
+            key: text("key")?,
+            fingerprint: from_hex(&text("fingerprint")?)?,
+            buyer: text("buyer")?,
+            quantity: text("quantity")?.parse().ok()?,
+            retry_safe: text("retry_safe")? == "1",
+            hold_ms: text("hold_ms")?.parse().ok(),
+        })
+    }
+}

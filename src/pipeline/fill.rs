@@ -1,0 +1,168 @@
+//! Redis is filled from the ledger: when a sale opens, when another strategy hands it over, and when Redis
+//! was lost, emptied, rolled back or failed over.
+//!
+//! The epoch is raised in PostgreSQL first: from that commit on nobody records an order of the old one, so
+//! what is read then is all there is. The new epoch's keys and buyers are written under names of their own;
+//! the head comes last. Until then the sale is closed (503), and nobody was told anything that is not in the
+//! ledger.
+
+use futures_util::TryStreamExt;
+use redis::Pipeline as Commands;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection, Row};
+use uuid::Uuid;
+
+use super::Pipeline;
+use super::drain::GROUP;
+use super::keys::{Keys, hex};
+use crate::backends::redis_at_write;
+use crate::ledger::{self, before_write};
+use crate::sale::{Error, Sale};
+
+pub(super) const COUNTER: &str = include_str!("counter.sql");
+pub(super) const KEYS: &str = include_str!("seed_keys.sql");
+pub(super) const BUYERS: &str = include_str!("seed_buyers.sql");
+pub(super) const PUBLISH: &str = include_str!("publish.lua");
+
+/// Fields of one HSET, and of one flush of them.
+const FIELDS: usize = 500;
+const FLUSH: usize = 10_000;
+/// Who fills Redis for a sale holds this lock of PostgreSQL meanwhile: its first half says what for, the
+/// second is drawn from the sale's id.
+const LOCK: i32 = 0x5e11;
+
+impl Pipeline {
+    /// Fills Redis for this epoch of a sale, if no later one is there. Needs the stock row.
+    pub async fn fill(&self, sale: Uuid, epoch: i64) -> Result<(), Error> {
+        let keys = Keys::of(sale, epoch);
+        let mut pg = self.reads.acquire().await.map_err(before_write)?;
+        // One snapshot for all of it: a return that is numbered later is applied later.
+        let mut tx =
+            pg.begin_with("begin isolation level repeatable read read only").await.map_err(before_write)?;
+        let no_limit = sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await;
+        no_limit.map_err(before_write)?;
+        let counter = sqlx::query(COUNTER).bind(sale).fetch_one(&mut *tx).await.map_err(before_write)?;
+        self.copy(&mut tx, sale, KEYS, &keys.keys, |row| {
+            let (caller, key): (String, String) = (row.try_get("caller")?, row.try_get("key")?);
+            let (id, print): (Uuid, Vec<u8>) = (row.try_get("id")?, row.try_get("fingerprint")?);
+            Ok((format!("{caller}:{key}"), format!("{} {id}", hex(&print))))
+        })
+        .await?;
+        self.copy(&mut tx, sale, BUYERS, &keys.buyers, |row| {
+            Ok((row.try_get("buyer_id")?, row.try_get::<i64, _>("units")?.to_string()))
+        })
+        .await?;
+        tx.commit().await.map_err(before_write)?;
+        let left: i64 = counter.try_get("units_left").map_err(before_write)?;
+        let returns: i64 = counter.try_get("returns").map_err(before_write)?;
+
+        let mut redis = self.redis().await?;
+        let mut publish = self.publish.prepare_invoke();
+        publish.key(&keys.head).key(&keys.orders).arg(epoch).arg(left).arg(returns).arg(GROUP);
+        let before: i64 = publish.invoke_async(&mut redis).await.map_err(redis_at_write)?;
+        if before > 0 {
+            let old = Keys::of(sale, before);
+            let forget = redis::cmd("UNLINK").arg(old.keys).arg(old.buyers).arg(old.orders).to_owned();
+            // What stays behind costs memory and nothing else.
+            let _: Result<i64, _> = forget.query_async(&mut redis).await;
+        }
+        Ok(())
+    }
+
+    /// Copies rows into a hash, without holding more of them than one flush.
+    async fn copy(
+        &self,
+        pg: &mut PgConnection,
+        sale: Uuid,
+        sql: &'static str,
+        hash: &str,
+        field: fn(&PgRow) -> Result<(String, String), sqlx::Error>,
+    ) -> Result<(), Error> {
+        let mut redis = self.redis().await?;
+        let mut rows = sqlx::query(sql).bind(sale).fetch(pg);
+        let mut fields = Vec::with_capacity(FLUSH);
+        loop {
+            let row = rows.try_next().await.map_err(before_write)?;
+            let last = row.is_none();
+            if let Some(row) = row {
+                fields.push(field(&row).map_err(before_write)?);
+            }
+            if fields.len() == FLUSH || last && !fields.is_empty() {
+                let mut commands = Commands::new();
+                for some in fields.chunks(FIELDS) {
+                    commands.hset_multiple(hash, some).ignore();
+                }
+                commands.query_async::<()>(&mut redis).await.map_err(redis_at_write)?;
+                fields.clear();
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Redis does not know a sale, or is of an earlier epoch: it is filled, beside whoever was told to wait.
+    pub(super) fn fill_soon(&self, sale: Uuid) {
+        self.spawn_fill(sale, false);
+    }
+
+    /// Redis knows a sale, and something else than the ledger.
+    pub(super) fn fill_anew_soon(&self, sale: Uuid) {
+        self.spawn_fill(sale, true);
+    }
+
+    fn spawn_fill(&self, sale: Uuid, anew: bool) {
+        let Some(pipeline) = self.me.upgrade() else { return };
+        tokio::spawn(async move {
+            match pipeline.fill_alone(sale, anew).await {
+                Ok(true) => tracing::warn!(sale.id = %sale, "Redis was filled anew from the ledger"),
+                Ok(false) => {}
+                Err(e) => tracing::warn!(sale.id = %sale, "Redis could not be filled: {e}"),
+            }
+        });
+    }
+
+    /// Under a lock that ends with its holder: one process fills, the others wait for what it writes. Says
+    /// whether it was this one.
+    pub(super) async fn fill_alone(&self, id: Uuid, anew: bool) -> Result<bool, Error> {
+        let connection = self.locks.acquire().await.map_err(before_write)?;
+        // Out of the pool: closing it is what frees the lock, however this ends.
+        let mut connection = connection.detach();
+        let second =
+            i32::from_be_bytes([id.as_bytes()[12], id.as_bytes()[13], id.as_bytes()[14], id.as_bytes()[15]]);
+        let lock = sqlx::postgres::PgAdvisoryLock::with_key(sqlx::postgres::PgAdvisoryLockKey::IntPair(
+            LOCK, second,
+        ));
+        let held = match lock.try_acquire(&mut connection).await.map_err(before_write)? {
+            sqlx::Either::Left(held) => held,
+            sqlx::Either::Right(_) => return Ok(false),
+        };
+        let filled = self.fill_locked(id, anew).await;
+        drop(held);
+        let _ = connection.close().await;
+        filled
+    }
+
+    async fn fill_locked(&self, id: Uuid, anew: bool) -> Result<bool, Error> {
+        let Some(sale) = ledger::sale(&self.reads, id).await?.filter(|s| s.strategy == self.strategy) else {
+            // Handed over meanwhile: whoever sells from here finds out by the epoch.
+            return Ok(false);
+        };
+        let redis_epoch = self.redis_epoch(&sale).await?;
+        // Another process may have been here just before.
+        if redis_epoch == Some(sale.epoch) && !(anew && self.disagrees(&sale).await?) {
+            return Ok(false);
+        }
+        let least = redis_epoch.map_or(0, |epoch| epoch + 1);
+        let Some(epoch) = ledger::raise_epoch(&self.pg, &sale, None, least).await? else { return Ok(false) };
+        metrics::counter!("sellout_redis_filled_total").increment(1);
+        self.fill(id, epoch).await?;
+        Ok(true)
+    }
+
+    async fn redis_epoch(&self, sale: &Sale) -> Result<Option<i64>, Error> {
+        let mut redis = self.redis().await?;
+        let head = Keys::of(sale.id, sale.epoch).head;
+        redis::cmd("HGET").arg(head).arg("epoch").query_async(&mut redis).await.map_err(redis_at_write)
+    }
+}

@@ -1,0 +1,252 @@
+//! From Redis to the ledger: a script takes units and notes the order down in a stream; here the stream is
+//! drained into PostgreSQL in batches, and only then is the buyer told yes.
+//!
+//! What Redis says is a belief, what PostgreSQL has is the truth; three things keep them together:
+//!
+//! - **the guard**: a batch is recorded under the stock row of the ledger, which has the last unit and the
+//!   last word;
+//! - **the epoch**: raised in PostgreSQL before Redis is filled anew, so that whoever drains or takes for
+//!   the old one
+//!   is refused; written last in Redis, so that nothing is sold from a half-filled one ([`fill`]);
+//! - **the numbers of returns**: units come back in Redis only under the next number ([`returns`]).
+//!
+//! At every moment the ledger's counter is at or above that of Redis, and the difference is in the stream. A
+//! Redis that says more has lost something that it had acknowledged ([`watch`]): selling stops, and it is
+//! filled anew.
+
+mod desk;
+mod drain;
+mod fill;
+mod keys;
+mod returns;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use deadpool_redis::{Connection, Pool};
+use redis::{Script, Value};
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+
+use crate::backends::{self, Backends, redis_at_write};
+use crate::config::Limits;
+use crate::sale::{Error, Order, Outcome, Sale};
+use desk::Desk;
+use keys::Keys;
+
+/// Every statement of this room, for the test that PREPAREs them and for the cards of the strategies.
+pub const STATEMENTS: &[(&str, &str)] = &[
+    ("take.lua", TAKE),
+    ("closing.lua", CLOSING),
+    ("drain.sql", drain::DRAIN),
+    ("outcomes.sql", drain::OUTCOMES),
+    ("done.lua", drain::DONE),
+    ("returns.sql", returns::RETURNS),
+    ("back.lua", returns::BACK),
+    ("counter.sql", fill::COUNTER),
+    ("seed_keys.sql", fill::KEYS),
+    ("seed_buyers.sql", fill::BUYERS),
+    ("publish.lua", fill::PUBLISH),
+    ("watched.sql", watch::WATCHED),
+];
+
+const TAKE: &str = include_str!("take.lua");
+const CLOSING: &str = include_str!("closing.lua");
+/// Between two looks whether a key that took before is recorded by now.
+const SEEN_POLL: Duration = Duration::from_millis(20);
+
+/// When is the buyer told yes?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// When the ledger has committed the order.
+    Recorded,
+    /// When Redis has taken it: too early, and here to show what that loses.
+    Taken,
+}
+
+/// The road from one Redis to the ledger, for the sales of one strategy.
+pub struct Pipeline {
+    redis: Pool,
+    pg: PgPool,
+    locks: PgPool,
+    reads: PgPool,
+    limits: Limits,
+    strategy: &'static str,
+    take: Script,
+    done: Script,
+    back: Script,
+    publish: Script,
+    /// This process, among those that drain the same streams.
+    consumer: String,
+    desks: Mutex<HashMap<Uuid, Arc<Desk>>>,
+    me: Weak<Pipeline>,
+}
+
+/// What the script said.
+enum Taken {
+    /// Taken now.
+    Now,
+    /// The key took before, for this order.
+    Before(Uuid),
+    /// Not enough left.
+    SoldOut,
+}
+
+impl Pipeline {
+    /// Opens it, and starts to look after the sales of this strategy. Call it on the runtime that owns the
+    /// connections.
+    pub fn start(backends: &Backends, strategy: &'static str) -> Result<Arc<Pipeline>, Error> {
+        let redis = backends.redis()?.clone();
+        let pipeline = Arc::new_cyclic(|me| Pipeline {
+            redis,
+            pg: backends.pg.clone(),
+            locks: backends.pg_locks.clone(),
+            reads: backends.pg_reads.clone(),
+            limits: backends.limits.clone(),
+            strategy,
+            take: Script::new(TAKE),
+            done: Script::new(drain::DONE),
+            back: Script::new(returns::BACK),
+            publish: Script::new(fill::PUBLISH),
+            consumer: Uuid::now_v7().to_string(),
+            desks: Mutex::default(),
+            me: me.clone(),
+        });
+        let every = Duration::from_millis(pipeline.limits.pipeline_check_ms);
+        tokio::spawn(watch::run(Arc::downgrade(&pipeline), every));
+        Ok(pipeline)
+    }
+
+    /// Takes the units of an order in Redis; with [`Ack::Recorded`] waits until the ledger has it.
+    pub async fn take(&self, sale: &Sale, order: &Order, ack: Ack) -> Result<Outcome, Error> {
+        let desk = self.desk(sale.id, sale.epoch).ok_or(Error::Stale)?;
+        // Before the script runs: whoever drains may be faster than its answer.
+        let waiting = (ack == Ack::Recorded).then(|| desk.expect(order.id)).transpose()?;
+        match self.take_in_redis(sale, order).await? {
+            Taken::SoldOut => Ok(Outcome::SoldOut),
+            Taken::Before(id) => self.taken_before(sale, id).await,
+            Taken::Now => {
+                desk.wake();
+                // Should this process die now, the order stands in the stream, and another one records it.
+                match waiting {
+                    None => Ok(Outcome::Sold(order.id)),
+                    Some(waiting) => waiting.outcome(self.limits.order_deadline()).await,
+                }
+            }
+        }
+    }
+
+    async fn take_in_redis(&self, sale: &Sale, order: &Order) -> Result<Taken, Error> {
+        let mut redis = self.redis().await?;
+        let keys = Keys::of(sale.id, sale.epoch);
+        let mut call = self.take.prepare_invoke();
+        call.key(&keys.head).key(&keys.keys).key(&keys.buyers).key(&keys.orders);
+        call.arg(sale.epoch).arg(order.quantity).arg(&order.caller).arg(&order.key);
+        call.arg(keys::hex(&order.fingerprint)).arg(order.id.to_string()).arg(&order.buyer_id);
+        call.arg(sale.per_buyer_limit.unwrap_or(0)).arg(u8::from(order.retry_safe));
+        call.arg(order.hold_ms.map(|ms| ms.to_string()).unwrap_or_default());
+        let (word, id): (String, Value) = call.invoke_async(&mut redis).await.map_err(redis_at_write)?;
+        match word.as_str() {
+            "taken" => Ok(Taken::Now),
+            "seen" => Ok(Taken::Before(keys::parse_id(id)?)),
+            "sold_out" => Ok(Taken::SoldOut),
+            "reused" => Err(Error::KeyReused),
+            "limit" => Err(Error::BuyerLimit),
+            "ahead" => Err(Error::Stale),
+            "closing" => Err(Error::Contended("the sale is being handed over".into())),
+            "closed" | "behind" => {
+                self.fill_soon(sale.id);
+                Err(Error::Unavailable("Redis has lost this sale and is being filled again".into()))
+            }
+            other => Err(Error::Unknown(format!("Redis script said {other}"))),
+        }
+    }
+
+    /// A key that took before: its order may be recorded, refused, or still on its way.
+    async fn taken_before(&self, sale: &Sale, id: Uuid) -> Result<Outcome, Error> {
+        let until = tokio::time::Instant::now() + self.limits.wait();
+        loop {
+            let (epoch, words) = self.outcomes(sale.id, &[id]).await?;
+            match words.get(&id) {
+                // The ledger has it under this key: what was answered first is answered again.
+                Some(word) if word == "recorded" => return Err(Error::KeyUsed),
+                Some(word) => return drain::outcome(word, id),
+                None if epoch != sale.epoch => return Err(Error::Stale),
+                None if tokio::time::Instant::now() > until => return Err(Error::InProgress),
+                None => tokio::time::sleep(SEEN_POLL).await,
+            }
+        }
+    }
+
+    /// What Redis believes is left; `None` when it does not know the sale.
+    pub async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
+        let mut redis = self.redis().await?;
+        let head = Keys::of(sale.id, sale.epoch).head;
+        let left = redis::cmd("HGET").arg(head).arg("left").query_async(&mut redis).await;
+        left.map_err(|e| Error::Unavailable(format!("Redis: {e}")))
+    }
+
+    /// Orders in the stream: taken, and not recorded yet.
+    pub async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
+        let mut redis = self.redis().await?;
+        let orders = Keys::of(sale.id, sale.epoch).orders;
+        let pending = redis::cmd("XLEN").arg(orders).query_async(&mut redis).await;
+        pending.map_err(|e| Error::Unavailable(format!("Redis: {e}")))
+    }
+
+    /// Takes no more for this epoch, and waits until what was taken is recorded. Where Redis cannot be asked
+    /// there is nothing to wait for: what it still has is refused by the next epoch, and nobody was told
+    /// yes.
+    pub async fn hand_over(&self, sale: &Sale) -> Result<(), Error> {
+        let wait = self.limits.wait();
+        let Ok(mut redis) = self.redis().await else { return Ok(()) };
+        let head = Keys::of(sale.id, sale.epoch).head;
+        let script = Script::new(CLOSING);
+        let mut closing = script.key(head);
+        closing.arg(sale.epoch).arg(2 * wait.as_secs().max(1));
+        let closed: Result<i64, _> = closing.invoke_async(&mut redis).await;
+        drop(redis);
+        if !matches!(closed, Ok(1)) {
+            return Ok(());
+        }
+        let until = tokio::time::Instant::now() + wait;
+        while self.pending(sale).await.unwrap_or(0) > 0 {
+            if tokio::time::Instant::now() > until {
+                return Err(Error::Contended("what Redis has taken is not recorded yet".into()));
+            }
+            self.desk(sale.id, sale.epoch).ok_or(Error::Stale)?.wake();
+            tokio::time::sleep(SEEN_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// The desk of a sale in this epoch; `None` when a later one has begun.
+    fn desk(&self, sale: Uuid, epoch: i64) -> Option<Arc<Desk>> {
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        match desks.get(&sale) {
+            Some(desk) if desk.epoch == epoch => return (!desk.has_ended()).then(|| Arc::clone(desk)),
+            Some(desk) if desk.epoch > epoch => return None,
+            Some(old) => old.end(),
+            None => {}
+        }
+        let desk = Arc::new(Desk::new(sale, epoch));
+        tokio::spawn(desk::run(Arc::clone(&desk), self.me.clone()));
+        desks.insert(sale, Arc::clone(&desk));
+        Some(desk)
+    }
+
+    async fn redis(&self) -> Result<Connection, Error> {
+        backends::redis_connection(&self.redis).await
+    }
+}
+
+impl Drop for Pipeline {
+    /// The desks look up, find nobody, and leave.
+    fn drop(&mut self) {
+        for desk in self.desks.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+            desk.wake();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+-- pipeline/take.lua: check everything, then take and note it down, before Redis runs anything else.
+-- A script and not MULTI: what is written depends on what is read.
+-- KEYS[1] head (hash: epoch, left, applied, closing)  [2] keys (hash: caller:key -> fingerprint order-id)
+--     [3] buyers (hash: buyer -> units)  [4] orders (stream, drained into the ledger)
+-- ARGV[1] epoch  [2] quantity  [3] caller  [4] key  [5] fingerprint  [6] order id  [7] buyer
+--     [8] per-buyer limit, 0 none  [9] 1 if the key is the client's own  [10] hold in ms, empty none
+-- Returns {word, order id}: taken · seen (this key took before, under that order id) · sold_out · reused
+-- (same key, other body) · limit · closed (no head: never zero, never seeded here) · closing (another
+-- strategy takes over) · behind, ahead (Redis is of an earlier or a later epoch than the caller)
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'left', 'closing')
+local epoch, left = tonumber(head[1]), tonumber(head[2])
+if not epoch then
+    return { 'closed', '' }
+end
+if epoch ~= tonumber(ARGV[1]) then
+    return { epoch < tonumber(ARGV[1]) and 'behind' or 'ahead', '' }
+end
+local mark = ARGV[3] .. ':' .. ARGV[4]
+local seen = redis.call('HGET', KEYS[2], mark)
+if seen then
+    local fingerprint, order = string.match(seen, '^(%x+) (.+)$')
+    if fingerprint ~= ARGV[5] then
+        return { 'reused', '' }
+    end
+    return { 'seen', order }
+end
+-- Who closes it may die before it is handed over; so it is closed until then and no longer.
+if head[3] and tonumber(redis.call('TIME')[1]) < tonumber(head[3]) then
+    return { 'closing', '' }
+end
+local quantity, limit = tonumber(ARGV[2]), tonumber(ARGV[8])
+if left < quantity then
+    return { 'sold_out', '' }
+end
+if limit > 0 then
+    local has = tonumber(redis.call('HGET', KEYS[3], ARGV[7]) or '0')
+    if has + quantity > limit then
+        return { 'limit', '' }
+    end
+    redis.call('HINCRBY', KEYS[3], ARGV[7], quantity)
+end
+redis.call('HINCRBY', KEYS[1], 'left', -quantity)
+if ARGV[9] == '1' then
+    redis.call('HSET', KEYS[2], mark, ARGV[5] .. ' ' .. ARGV[6])
+end
+redis.call('XADD', KEYS[4], '*', 'caller', ARGV[3], 'key', ARGV[4], 'fingerprint', ARGV[5], 'order', ARGV[6],
+    'buyer', ARGV[7], 'quantity', ARGV[2], 'retry_safe', ARGV[9], 'hold_ms', ARGV[10])
+return { 'taken', ARGV[6] }
