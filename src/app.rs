@@ -27,6 +27,7 @@ pub struct Running {
     /// Where it really listens.
     pub address: SocketAddr,
     unfit: Vec<(Need, String)>,
+    drain_delay: Duration,
     state: web::Data<State>,
     server: ServerHandle,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -53,6 +54,7 @@ impl Running {
                 config.hosts,
                 config.bind.ip().is_loopback(),
             ),
+            rate: config.rate_per_s.map(http::rate::Rate::new),
             idempotency: config.idempotency,
             runs,
             feed,
@@ -62,7 +64,11 @@ impl Running {
         });
         let shared = state.clone();
         let server = HttpServer::new(move || {
-            App::new().app_data(shared.clone()).wrap(from_fn(http::same_site)).configure(http::routes)
+            App::new()
+                .app_data(shared.clone())
+                .wrap(from_fn(http::rate::limited))
+                .wrap(from_fn(http::same_site))
+                .configure(http::routes)
         })
         .workers(config.workers)
         // Ctrl-C is handled by whoever started us: first not ready, then drained, then gone.
@@ -73,7 +79,9 @@ impl Running {
         let address = server.addrs().first().copied().context("no address was bound")?;
         let server = server.run();
         let handle = server.handle();
-        Ok(Running { address, unfit: facts.unfit, state, server: handle, ended: tokio::spawn(server) })
+        let drain_delay = Duration::from_millis(config.drain_delay_ms);
+        let ended = tokio::spawn(server);
+        Ok(Running { address, unfit: facts.unfit, drain_delay, state, server: handle, ended })
     }
 
     /// What the stores' settings put at risk; empty when they keep the promise.
@@ -84,6 +92,7 @@ impl Running {
     /// Not ready any more; finishes what is under way, then stops.
     pub async fn stop(self) {
         self.state.draining.store(true, Relaxed);
+        tokio::time::sleep(self.drain_delay).await;
         self.state.feed.close();
         self.server.stop(true).await;
         let _ = self.ended.await;

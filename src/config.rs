@@ -2,6 +2,7 @@
 //! the README. Every limit has a name, a unit and a default here; none is left to a library.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,14 @@ pub struct Config {
     /// Folder in which runs of the load test are kept.
     #[arg(long, env = "SELLOUT_RUNS_DIR", default_value = "runs")]
     pub runs_dir: PathBuf,
+
+    /// Orders per second that one caller may place (a token's name, or an address); none: no limit.
+    #[arg(long, env = "SELLOUT_RATE_PER_S")]
+    pub rate_per_s: Option<NonZeroU32>,
+
+    /// Time between not being ready any more and taking no more connections, for load balancers to notice.
+    #[arg(long, env = "SELLOUT_DRAIN_DELAY_MS", default_value_t = 0)]
+    pub drain_delay_ms: u64,
 
     /// Where to log: `pretty` for people, `json` for machines.
     #[arg(long, env = "SELLOUT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
@@ -121,6 +130,10 @@ fn named(list: &[String]) -> Vec<String> {
 }
 
 /// Pools and time limits.
+///
+/// The ladder of deadlines, each above the one before: wait in the queue → wait for a connection, a lock or
+/// a lost race (also PostgreSQL's `lock_timeout`) → an order's answer (also PostgreSQL's `statement_timeout`
+/// and the time that an idle transaction is left alone). A deadline cuts a wait, never what was started.
 #[derive(Args, Clone, Debug)]
 pub struct Limits {
     /// PostgreSQL connections that sell.
@@ -154,6 +167,22 @@ pub struct Limits {
     /// Lease of locks that expire.
     #[arg(long, env = "SELLOUT_LOCK_LEASE_MS", default_value_t = 10_000)]
     pub lock_lease_ms: u64,
+
+    /// Orders of one strategy that are worked on at once.
+    #[arg(long, env = "SELLOUT_IN_FLIGHT_MAX", default_value_t = 512)]
+    pub in_flight_max: usize,
+
+    /// Orders of one strategy that wait for that; one more is told at once that nothing was taken.
+    #[arg(long, env = "SELLOUT_QUEUE_MAX", default_value_t = 4_096)]
+    pub queue_max: usize,
+
+    /// Longest wait in that queue; then 503, nothing taken. At most the wait limit.
+    #[arg(long, env = "SELLOUT_QUEUE_WAIT_MS", default_value_t = 1_000)]
+    pub queue_wait_ms: u64,
+
+    /// How often it is looked whether a sale that sold out has units again.
+    #[arg(long, env = "SELLOUT_SOLD_OUT_REFRESH_MS", default_value_t = 250)]
+    pub sold_out_refresh_ms: u64,
 
     /// How often holds that ran out are looked for.
     #[arg(long, env = "SELLOUT_SWEEP_MS", default_value_t = 250)]
@@ -210,6 +239,10 @@ impl Config {
         anyhow::ensure!(
             self.limits.order_deadline_ms > self.limits.wait_limit_ms,
             "SELLOUT_ORDER_DEADLINE_MS must be above SELLOUT_WAIT_LIMIT_MS"
+        );
+        anyhow::ensure!(
+            self.limits.queue_wait_ms <= self.limits.wait_limit_ms,
+            "SELLOUT_QUEUE_WAIT_MS must not be above SELLOUT_WAIT_LIMIT_MS"
         );
         let tokens = self.all_tokens()?;
         anyhow::ensure!(

@@ -9,9 +9,11 @@
 //!   order, also when there is nothing left.
 //! - A deadline cuts the wait for the answer, and then the answer is *unknown*.
 
+mod admission;
 mod in_flight;
 mod live;
 mod sales;
+mod sold_out;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -26,9 +28,11 @@ use crate::sale::{Error, Order, Outcome, Sale};
 use crate::strategies::{self, Spec, Strategy};
 use crate::wire::{Live, OrderView};
 
+use admission::Admission;
 pub use in_flight::Alone;
 use in_flight::InFlight;
 use live::Counters;
+use sold_out::Flag;
 
 /// How often the end of the work under way is looked at.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -42,6 +46,7 @@ pub struct OpenSale {
     strategy: Built,
     /// Shared by all epochs of the sale.
     counters: Arc<Counters>,
+    flag: Flag,
 }
 
 /// A strategy, or which server it lacks.
@@ -79,6 +84,7 @@ pub struct Checkout {
     strategies: HashMap<&'static str, Built>,
     sales: RwLock<HashMap<Uuid, Arc<OpenSale>>>,
     in_flight: InFlight,
+    admission: Admission,
     /// Held by all work that was started; how often, says how much there is.
     under_way: Arc<()>,
 }
@@ -94,6 +100,7 @@ impl Checkout {
             runtime: Handle::current(),
             sales: RwLock::default(),
             in_flight: InFlight::default(),
+            admission: Admission::new(&backends.limits),
             under_way: Arc::default(),
             backends,
         }
@@ -159,16 +166,42 @@ impl Checkout {
         })
     }
 
-    /// Waits, at most the deadline, until all work is finished, also what nobody waits for any more.
+    /// Waits, at most the deadline, until all work is finished, also what nobody waits for any more and what
+    /// a strategy has taken outside of the ledger.
     pub async fn drained(&self) {
         let until = Instant::now() + self.backends.limits.order_deadline();
         while Arc::strong_count(&self.under_way) > 1 && Instant::now() < until {
             tokio::time::sleep(DRAIN_POLL).await;
         }
+        for open in self.all_remembered() {
+            let Ok(strategy) = open.strategy() else { continue };
+            // Where its store cannot be asked there is nothing to wait for: another process, or the next
+            // start, finds what is left there.
+            while Instant::now() < until && strategy.pending(&open.sale).await.is_ok_and(|left| left > 0) {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        }
     }
 
     /// Places an order.
     pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, order: Order) -> Result<Placed, Error> {
+        if open.flag.refuses(&order) {
+            let (started, placed) = (Instant::now(), Ok(Placed::SoldOut));
+            open.counters.enter().answered(&placed, order.quantity);
+            live::measure(open.spec.id, &placed, started.elapsed());
+            return placed;
+        }
+        // Whoever hangs up while he waits here leaves the queue; from then on the order is finished without
+        // him.
+        let admitted = match self.admission.enter(open.spec.id).await {
+            Ok(permit) => permit,
+            Err(e) => {
+                let placed = Err(e);
+                open.counters.enter().answered(&placed, order.quantity);
+                live::measure(open.spec.id, &placed, Duration::ZERO);
+                return placed;
+            }
+        };
         let (this, sale) = (Arc::clone(self), Arc::clone(&open));
         // The deadline cuts the wait; a retry with the same key will learn how the order ended.
         self.finish(async move {
@@ -187,6 +220,10 @@ impl Checkout {
             };
             mine.answered(&placed, order.quantity);
             live::measure(sale.spec.id, &placed, started.elapsed());
+            if matches!(placed, Ok(Placed::SoldOut)) {
+                this.refused(&sale);
+            }
+            drop(admitted);
             placed
         })
         .await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::sold_out::Flag;
 use super::{Built, Checkout, OpenSale};
 use crate::ledger;
 use crate::sale::{Back, Error, Sale};
@@ -62,7 +63,11 @@ impl Checkout {
             }
             match open.strategy()?.give_back(&self.backends.pg_life, &open.sale, back).await {
                 Err(Error::Stale) if again => open = self.look_again(&open).await?,
-                given => return given,
+                given => {
+                    // Whatever came of it: what was nothing left may be something by now.
+                    open.flag.lower();
+                    return given;
+                }
             }
             again = false;
         }
@@ -119,7 +124,13 @@ impl Checkout {
         if let Some(newer) = known.filter(|known| known.sale.epoch >= sale.epoch) {
             return Ok(Arc::clone(newer));
         }
-        let moved = Arc::new(OpenSale { sale, spec, strategy, counters: Arc::clone(&open.counters) });
+        let moved = Arc::new(OpenSale {
+            sale,
+            spec,
+            strategy,
+            counters: Arc::clone(&open.counters),
+            flag: Flag::default(),
+        });
         sales.insert(moved.sale.id, Arc::clone(&moved));
         Ok(moved)
     }
@@ -131,6 +142,11 @@ impl Checkout {
         Ok((spec, built.clone()))
     }
 
+    pub(super) fn all_remembered(&self) -> Vec<Arc<OpenSale>> {
+        let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sales.values().filter(|open| open.spec.remembers_keys).cloned().collect()
+    }
+
     pub(super) fn remembered(&self, id: Uuid) -> Option<Arc<OpenSale>> {
         let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         sales.get(&id).cloned()
@@ -139,9 +155,9 @@ impl Checkout {
     fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Built) -> Arc<OpenSale> {
         let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Two requests may meet an unknown sale at once: the first to come here makes the one that counts.
-        let open = sales
-            .entry(sale.id)
-            .or_insert_with(|| Arc::new(OpenSale { sale, spec, strategy, counters: Arc::default() }));
+        let open = sales.entry(sale.id).or_insert_with(|| {
+            Arc::new(OpenSale { sale, spec, strategy, counters: Arc::default(), flag: Flag::default() })
+        });
         Arc::clone(open)
     }
 }

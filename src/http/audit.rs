@@ -21,7 +21,7 @@ use crate::wire::{Audit, Problem as ProblemBody, Tally};
     )
 )]
 pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let open = state.sale(&sale).await?;
+    let open = state.sale_now(&sale).await?;
     let checkout = Arc::clone(&state.checkout);
     // Before the ledger is read: what is under way now may or may not be in the sums.
     let in_flight = open.live().in_flight + checkout.pending(&open).await.unwrap_or(0);

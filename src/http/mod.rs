@@ -10,6 +10,7 @@ mod lives;
 mod openapi;
 mod orders;
 pub mod problem;
+pub mod rate;
 mod runs;
 mod sales;
 mod strategies;
@@ -42,6 +43,8 @@ pub struct State {
     pub checkout: Arc<Checkout>,
     /// Who may do what.
     pub access: Access,
+    /// How many orders one caller may place, if there is a limit.
+    pub rate: Option<rate::Rate>,
     /// Must orders carry a key?
     pub idempotency: Idempotency,
     /// Kept runs.
@@ -165,6 +168,13 @@ impl State {
         let none = || Problem::because(&problem::NOT_FOUND, "There is no sale of that id.");
         let id = Uuid::parse_str(id).map_err(|_| none())?;
         self.checkout.sale(id).await?.ok_or_else(none)
+    }
+
+    /// The same as the ledger has it now: another process may have handed it over. Where the ledger cannot be
+    /// asked, as it was known.
+    async fn sale_now(&self, id: &str) -> Result<Arc<OpenSale>, Problem> {
+        let known = self.sale(id).await?;
+        Ok(self.checkout.refresh(Arc::clone(&known)).await.unwrap_or(known))
     }
 
     /// Refuses what only a lab may do, and whoever may not do it there.

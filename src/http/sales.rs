@@ -129,7 +129,7 @@ pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     responses((status = 200, body = SaleView), (status = 404, body = ProblemBody))
 )]
 pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let open = state.sale(&sale).await?;
+    let open = state.sale_now(&sale).await?;
     Ok(json(&view(&state, &open).await))
 }
 

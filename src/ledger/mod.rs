@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::sale::{Back, Error, Order, Sale};
 use crate::wire::{LedgerRow, OrderView};
 
-pub use sales::{insert_sale, raise_epoch, sale, sales};
+pub use sales::{Exhausted, exhausted, insert_sale, raise_epoch, returns, sale, sales};
 
 /// Every statement of this room, for the test that PREPAREs them.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -26,6 +26,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("sale.sql", sales::ONE),
     ("sales.sql", sales::NEWEST),
     ("raise_epoch.sql", sales::RAISE),
+    ("exhausted.sql", sales::EXHAUSTED),
+    ("returns.sql", sales::RETURNS),
     ("cart.sql", CART),
 ];
 

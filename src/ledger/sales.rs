@@ -13,6 +13,8 @@ use crate::sale::{Error, Hours, Sale};
 pub(super) const INSERT: &str = include_str!("sale_insert.sql");
 pub(super) const ONE: &str = include_str!("sale.sql");
 pub(super) const NEWEST: &str = include_str!("sales.sql");
+pub(super) const EXHAUSTED: &str = include_str!("exhausted.sql");
+pub(super) const RETURNS: &str = include_str!("returns.sql");
 pub(super) const RAISE: &str = include_str!("raise_epoch.sql");
 
 /// Writes the sale; gives it the time at which it opened.
@@ -57,6 +59,38 @@ pub async fn sale(pool: &PgPool, id: Uuid) -> Result<Option<Sale>, Error> {
 pub async fn sales(pool: &PgPool, limit: i64) -> Result<Vec<Sale>, Error> {
     let rows = sqlx::query(NEWEST).bind(limit).fetch_all(pool).await.map_err(before_write)?;
     rows.iter().map(from_row).collect::<Result<_, _>>().map_err(before_write)
+}
+
+/// Orders of a sale beyond which it is not remembered as sold out: eight bytes each.
+const REMEMBERED_MAX: i64 = 1_000_000;
+
+/// A sale of which nothing is left.
+pub struct Exhausted {
+    /// Its epoch.
+    pub epoch: i64,
+    /// How often units had come back.
+    pub returns: i64,
+    /// Every key that was sold: the first eight bytes of SHA-256 of `caller:key`, sorted.
+    pub keys: Vec<[u8; 8]>,
+}
+
+/// What there is to know of a sale of which nothing is left; `None` while something is.
+pub async fn exhausted(pool: &PgPool, id: Uuid) -> Result<Option<Exhausted>, Error> {
+    let row = sqlx::query(EXHAUSTED).bind(id).bind(REMEMBERED_MAX).fetch_optional(pool).await;
+    let read = |row: PgRow| -> Result<Exhausted, sqlx::Error> {
+        let bytes: Vec<u8> = row.try_get("keys")?;
+        let mut keys: Vec<[u8; 8]> = bytes.as_chunks().0.to_vec();
+        keys.sort_unstable();
+        Ok(Exhausted { epoch: row.try_get("epoch")?, returns: row.try_get("returns")?, keys })
+    };
+    row.map_err(before_write)?.map(read).transpose().map_err(before_write)
+}
+
+/// Epoch of a sale, and how often its units have come back.
+pub async fn returns(pool: &PgPool, id: Uuid) -> Result<Option<(i64, i64)>, Error> {
+    let row = sqlx::query(RETURNS).bind(id).fetch_optional(pool).await.map_err(before_write)?;
+    let read = |row: PgRow| Ok((row.try_get("epoch")?, row.try_get("returns")?));
+    row.map(read).transpose().map_err(before_write)
 }
 
 fn from_row(row: &PgRow) -> Result<Sale, sqlx::Error> {

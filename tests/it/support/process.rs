@@ -21,6 +21,11 @@ impl Process {
 
     /// The same with these settings. The database may be named by a relay.
     pub fn with(database_url: &str, settings: &[&str]) -> Process {
+        Process::between(database_url, &servers().redis_url, settings)
+    }
+
+    /// The same on this Redis.
+    pub fn between(database_url: &str, redis_url: &str, settings: &[&str]) -> Process {
         let runs = tempfile::tempdir().expect("temporary directory");
         let mut child = Command::new(env!("CARGO_BIN_EXE_sellout"))
             .args(["serve", "--lab", "--bind", "127.0.0.1:0", "--runs-dir"])
@@ -28,6 +33,7 @@ impl Process {
             .args(settings)
             .env("DATABASE_URL", database_url)
             .envs(servers().environment())
+            .env("REDIS_URL", redis_url)
             .stdout(Stdio::piped())
             .spawn()
             .expect("sellout serve");

@@ -1,0 +1,119 @@
+//! Who drains races with who fills Redis anew, and with others who drain.
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::crowd::{rush, sell_out, settle};
+use crate::lost::{private, wire};
+use crate::support::relay::Relay;
+use crate::support::{TestApp, UNATTENDED, eventually, fresh_database, port_of, with_port};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_drains_for_an_epoch_that_is_over_is_refused_and_its_buyer_is_served_anew() {
+    let (services, database) = (private().await, fresh_database().await);
+    let redis_url = services.redis_url().expect("a URL");
+    let pg = Relay::to(port_of(&database)).await;
+    let narrow = [&["--lab", "--pool-connections-max", "1"][..], &UNATTENDED].concat();
+    let late = TestApp::between(&with_port(&database, pg.port), Some(redis_url), &narrow).await;
+    let other = TestApp::between(&database, Some(redis_url), &[&["--lab"][..], &UNATTENDED].concat()).await;
+    let sale = other.api.open_sale("redis_lua", 3).await;
+    assert!(late.api.buy(sale).await.is_sold());
+
+    // Taken in Redis and read from the stream; the batch is on its way to the ledger.
+    pg.hold(1);
+    let (api, key) = (late.api.clone(), Uuid::now_v7().to_string());
+    let retried = key.clone();
+    let buyer = tokio::spawn(async move { api.order(sale, &key, "b", 1).await });
+    eventually("the batch is held", async || pg.is_holding()).await;
+    let mut redis = wire(redis_url).await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.expect("FLUSHALL");
+    assert_eq!(other.api.buy(sale).await.problem(), "store-unavailable");
+    eventually("the other one has filled it anew, and sells", async || other.api.buy(sale).await.is_sold())
+        .await;
+    pg.release();
+
+    let answer = buyer.await.expect("the buyer");
+    assert!(answer.is_sold(), "decided anew under the new epoch: {}", answer.text);
+    let again = other.api.order(sale, &retried, "b", 1).await;
+    assert_eq!((again.status, &again.text), (answer.status, &answer.text));
+    assert_eq!(other.api.buy(sale).await.problem(), "sold-out");
+    let e = other.api.audit(sale).await.evidence;
+    assert_eq!((e.sold, e.orders, e.oversold, e.drift), (3, 3, 0, Some(0)), "{e:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drainers_and_fillers_that_race_all_the_time_sell_every_unit_once() {
+    let (services, database) = (private().await, fresh_database().await);
+    let redis_url = services.redis_url().expect("a URL");
+    let settings = ["--lab", "--pipeline-check-ms", "50"];
+    let mut apps = Vec::new();
+    for _ in 0..3 {
+        apps.push(TestApp::between(&database, Some(redis_url), &settings).await);
+    }
+    let sale = apps[0].api.open_sale("redis_lua", 500).await;
+    let sold = std::sync::Arc::default();
+    let apis = apps.iter().map(|app| app.api.clone()).collect();
+    let buyers = tokio::spawn(rush(apis, sale, 900, 64, sold));
+    let sql = apps[0].sql().await;
+    let mut redis = wire(redis_url).await;
+    let mut wiped = 0;
+    while !buyers.is_finished() && wiped < 8 {
+        let begun: i64 = epoch(&sql, sale).await;
+        redis::cmd("FLUSHALL").exec_async(&mut redis).await.expect("FLUSHALL");
+        wiped += 1;
+        eventually("it is filled again", async || buyers.is_finished() || epoch(&sql, sale).await > begun)
+            .await;
+    }
+    assert!(wiped >= 2, "the rush was over too soon: this showed nothing");
+    let mut told = buyers.await.expect("the rush");
+    sell_out(&apps[1].api, sale, &mut told).await;
+    settle(&apps[2].api, sale, 500, &told).await;
+}
+
+async fn epoch(sql: &sqlx::PgPool, sale: Uuid) -> i64 {
+    let row = sqlx::query("select epoch from sales where id = $1").bind(sale).fetch_one(sql).await;
+    row.expect("the sale").get("epoch")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_brought_twice_is_recorded_once() {
+    let (services, database) = (private().await, fresh_database().await);
+    let redis_url = services.redis_url().expect("a URL");
+    let app = TestApp::between(&database, Some(redis_url), &["--lab", "--pipeline-check-ms", "50"]).await;
+    let sale = app.api.open_limited("redis_lua", 5, Some(2)).await;
+    let first = app.api.order(sale, "k-1", "b", 2).await;
+    assert!(first.is_sold(), "{}", first.text);
+    // The entry once more, as a consumer would leave it that died after the commit; and one that only the
+    // ledger refuses, twice.
+    let mut redis = wire(redis_url).await;
+    let orders = format!("sellout:{{{sale}}}:1:orders");
+    let refused = Uuid::now_v7().to_string();
+    let print = "00".repeat(32);
+    for (order, key, buyer, quantity) in [(first.id(), "k-1", "b", "2"), (&refused, "k-2", "b", "1")] {
+        for _ in 0..2 {
+            let mut add = redis::cmd("XADD");
+            add.arg(&orders).arg("*").arg("caller").arg("anonymous").arg("key").arg(key);
+            add.arg("fingerprint").arg(&print).arg("order").arg(order).arg("buyer").arg(buyer);
+            add.arg("quantity").arg(quantity).arg("retry_safe").arg("1").arg("hold_ms").arg("");
+            add.exec_async(&mut redis).await.expect("XADD");
+        }
+    }
+    // The refused one had taken its unit in Redis once.
+    redis::cmd("HINCRBY")
+        .arg(format!("sellout:{{{sale}}}:head"))
+        .arg("left")
+        .arg(-1)
+        .exec_async(&mut redis)
+        .await
+        .expect("HINCRBY");
+    eventually("the stream is drained", async || {
+        redis::cmd("XLEN").arg(&orders).query_async::<i64>(&mut redis.clone()).await.expect("XLEN") == 0
+    })
+    .await;
+    eventually("the unit is back once", async || {
+        app.api.get(&format!("/v1/sales/{sale}")).await.body["left"] == 3
+    })
+    .await;
+    let e = app.api.audit(sale).await.evidence;
+    assert_eq!((e.sold, e.orders, e.drift), (2, 1, Some(0)), "{e:?}");
+}
