@@ -176,7 +176,7 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_QUEUE_MAX", default_value_t = 4_096)]
     pub queue_max: usize,
 
-    /// Longest wait in that queue; then 503, nothing taken. At most the wait limit.
+    /// Longest wait in that queue; then 503, nothing taken. Never above the wait limit.
     #[arg(long, env = "SELLOUT_QUEUE_WAIT_MS", default_value_t = 1_000)]
     pub queue_wait_ms: u64,
 
@@ -217,6 +217,11 @@ impl Limits {
         Duration::from_millis(self.wait_limit_ms)
     }
 
+    /// Longest wait in the queue.
+    pub fn queue_wait(&self) -> Duration {
+        Duration::from_millis(self.queue_wait_ms.min(self.wait_limit_ms))
+    }
+
     /// Longest wait for an answer.
     pub fn order_deadline(&self) -> Duration {
         Duration::from_millis(self.order_deadline_ms)
@@ -239,10 +244,6 @@ impl Config {
         anyhow::ensure!(
             self.limits.order_deadline_ms > self.limits.wait_limit_ms,
             "SELLOUT_ORDER_DEADLINE_MS must be above SELLOUT_WAIT_LIMIT_MS"
-        );
-        anyhow::ensure!(
-            self.limits.queue_wait_ms <= self.limits.wait_limit_ms,
-            "SELLOUT_QUEUE_WAIT_MS must not be above SELLOUT_WAIT_LIMIT_MS"
         );
         let tokens = self.all_tokens()?;
         anyhow::ensure!(

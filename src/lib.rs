@@ -12,7 +12,7 @@
 //! | room | may use |
 //! |---|---|
 //! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
-//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, wire |
+//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, config, wire |
 //! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
 //! | [`strategies`] | sale, ledger, stock, pipeline, backends, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
 //! | [`pipeline`] | ledger, backends, config, sale, wire |

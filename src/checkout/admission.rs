@@ -47,7 +47,7 @@ impl Admission {
         Admission {
             gates: strategies::ALL.iter().map(|spec| (spec.id, gate())).collect(),
             queue_max: limits.queue_max,
-            patience: Duration::from_millis(limits.queue_wait_ms),
+            patience: limits.queue_wait(),
         }
     }
 

@@ -16,21 +16,18 @@ pub async fn livez() -> HttpResponse {
 /// Can it sell now? 503 while it starts, drains, or PostgreSQL does not answer.
 #[utoipa::path(get, path = "/readyz", tag = "service", responses((status = 200), (status = 503)))]
 pub async fn readyz(state: web::Data<State>) -> HttpResponse {
+    if state.draining.load(Relaxed) {
+        // At once: whoever balances the load must not wait for a server that may be what we go down for.
+        return HttpResponse::ServiceUnavailable().json(value!({ "status": "draining" }));
+    }
     let backends = state.checkout.backends().clone();
     let answers = state.checkout.read(async move { Ok(backends.ping().await) }).await.unwrap_or_default();
-    let draining = state.draining.load(Relaxed);
     // Without Redis the other strategies sell on; without PostgreSQL nobody does.
-    let ready = !draining && answers.first().is_some_and(|(_, answer)| answer.is_ok());
+    let ready = answers.first().is_some_and(|(_, answer)| answer.is_ok());
     let word = |answer: &Result<(), String>| if answer.is_ok() { "up" } else { "down" };
     let servers: Map<String, Value> =
         answers.iter().map(|(need, answer)| (need.id().to_owned(), word(answer).into())).collect();
-    let status = if draining {
-        "draining"
-    } else if ready {
-        "ready"
-    } else {
-        "not ready"
-    };
+    let status = if ready { "ready" } else { "not ready" };
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(value!({ "status": status, "servers": servers }))
 }

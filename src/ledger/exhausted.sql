@@ -6,7 +6,12 @@ from stock k
 join sales s on s.id = k.sale_id
 cross join lateral (
     select count(*) as orders,
-           coalesce(string_agg(substr(sha256(convert_to(o.caller || ':' || o.key, 'UTF8')), 1, 8), ''), '') as keys
-    from (select caller, key from orders where sale_id = k.sale_id and retry_safe limit $2 + 1) o
+           coalesce(string_agg(substr(sha256(o.name), 1, 8), ''), '') as keys
+    from (
+        select convert_to(caller || ':' || key, 'UTF8') as name
+        from orders
+        where sale_id = k.sale_id and retry_safe
+        limit $2 + 1
+    ) o
 ) sold
 where k.sale_id = $1 and k.units_left <= 0 and sold.orders <= $2

@@ -140,7 +140,13 @@ fn drawn(id: &str) -> Run {
             reason: "A sentence of the length that a reason has when something was sold beyond stock.".into(),
             as_declared: at != 3,
             sale_id: None,
-            evidence: Evidence { opened: 100_000, sold: 100_000 + oversold, oversold, ..Evidence::default() },
+            evidence: Evidence {
+                opened: 100_000,
+                sold: 100_000 + oversold,
+                oversold,
+                lost: Some(17),
+                ..Evidence::default()
+            },
             attempts: 10_000_000,
             answers: Answers::default(),
             seconds: 1.0,
@@ -278,6 +284,9 @@ async fn the_page_fits_a_phone_the_night_and_a_keyboard() {
     browser.press(TAB).await;
     assert_eq!(browser.script("return document.activeElement.className", &[]).await, "skip");
     it_sorts_by_keyboard(&browser).await;
+    // The big number of a tile is what went wrong: here orders that were told yes and do not exist.
+    let big = browser.text("[data-strategy='skip_locked_count'] .big").await;
+    assert_eq!(big, "17orders lost");
 
     browser.script("document.querySelectorAll('details').forEach((d) => { d.open = true; })", &[]).await;
     let mut papers = Vec::new();

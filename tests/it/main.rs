@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
 mod access;
+mod admission;
 mod api;
 mod audit;
 mod dashboard;
@@ -10,5 +11,6 @@ mod demo;
 mod faults;
 mod lifecycle;
 mod services;
+mod sold_out;
 mod statements;
 mod support;

@@ -183,7 +183,8 @@ async fn who_answers_before_the_ledger_has_it_loses_orders_when_redis_forgets() 
     let sold = app.api.get(&format!("/v1/orders/{}", promised.id())).await;
     assert_eq!(sold.problem(), "not-found", "it was told yes, and nobody knows of it");
     let tally = serde_json::json!({
-        "attempts": 2, "answers": {"sold": 2, "sold_out": 0, "contended": 0, "rejected": 0, "error": 0, "unknown": 0},
+        "attempts": 2,
+        "answers": {"sold": 2, "sold_out": 0, "contended": 0, "rejected": 0, "error": 0, "unknown": 0},
         "peak_in_flight": 1, "demand_units": 2, "sold_out_quantity_min": null, "unknown_keys": [],
         "told_yes": [{"key": "promised", "order_id": promised.id(), "buyer_id": "b", "quantity": 1}],
     });

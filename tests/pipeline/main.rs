@@ -8,5 +8,6 @@ mod support;
 
 mod crowd;
 mod killed;
+mod large;
 mod lost;
 mod racing;

@@ -27,9 +27,11 @@ function drawTiles(entries) {
     set(t.node, 'data-surprise', e.as_declared === false);
     text(t.mark, mark(e.verdict));
     text(t.verdict, word(e.verdict));
-    text(t.oversold, known ? (e.oversold > 0 ? '+' : '') + plain(e.oversold) : '–');
+    const lost = e.verdict === 'LOST'; // the big number is what went wrong
+    text(t.oversold, known ? (lost ? plain(e.lost) : (e.oversold > 0 ? '+' : '') + plain(e.oversold)) : '–');
     t.oversold.style.setProperty('--length', Math.max(4, t.oversold.textContent.length)); // it fits, see app.css
-    text(t.unit, (e.oversold === 1 ? 'unit' : 'units') + ' oversold' + (e.verdict === 'RUNNING' ? ' so far' : ''));
+    const [n, what] = lost ? [e.lost, ['order lost', 'orders lost']] : [e.oversold, ['unit oversold', 'units oversold']];
+    text(t.unit, what[n === 1 ? 0 : 1] + (e.verdict === 'RUNNING' ? ' so far' : ''));
     t.unit.hidden = !known || e.oversold == null;
     for (const name of ['sold', 'opened']) text(t[name], known ? plain(e[name]) : '–');
     t.within.style.width = percent(Math.min(e.sold || 0, e.opened));

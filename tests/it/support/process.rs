@@ -63,6 +63,13 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a signal to our own child");
     }
 
+    /// Waits until it has ended by itself; says whether with 0.
+    pub async fn ends(&mut self) -> bool {
+        let mut has_ended = || std::future::ready(self.child.try_wait().expect("its status").is_some());
+        eventually("the service ends", &mut has_ended).await;
+        self.child.wait().is_ok_and(|status| status.success())
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
