@@ -265,7 +265,7 @@ impl Config {
         if let Some(text) = &self.tokens {
             tokens.extend(Token::parse_all(text).map_err(|why| anyhow::anyhow!("SELLOUT_TOKENS, {why}"))?);
         }
-        if let Some(path) = &self.tokens_file {
+        if let Some(path) = self.tokens_file.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             let name = || format!("SELLOUT_TOKENS_FILE {}", path.display());
             let text = std::fs::read_to_string(path).with_context(name)?;
             tokens.extend(Token::parse_all(&text).map_err(|why| anyhow::anyhow!("{}, {why}", name()))?);

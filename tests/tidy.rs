@@ -3,6 +3,8 @@
 //! A rule is a function from files to faults. Before it is held against the tree it must catch a bad
 //! example of its own: a test that cannot fail is a defect.
 
+#[path = "tidy/causes.rs"]
+mod causes;
 #[path = "tidy/exhibit.rs"]
 mod exhibit;
 #[path = "tidy/readme.rs"]

@@ -263,7 +263,10 @@ impl Checkout {
             },
             // A server beside the ledger may be gone, or the sale over: what was sold to this key before is
             // in the ledger still, and must not be answered with "nothing was taken".
-            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended)) if order.retry_safe => {
+            // And a limit is used up by the very order that is asked for again.
+            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended | Error::BuyerLimit))
+                if order.retry_safe =>
+            {
                 match self.earlier(order).await {
                     Ok(Some(placed)) => Ok(placed),
                     Err(reused @ Error::KeyReused) => Err(reused),

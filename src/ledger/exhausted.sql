@@ -1,6 +1,6 @@
 -- ledger/exhausted.sql: a sale of which nothing is left, and the marks of all keys that were sold, in one
--- snapshot; no row while something is left. A mark is the first eight bytes of SHA-256 of caller:key. $1
--- sale, $2 orders at most: beyond that it is not worth the memory
+-- snapshot; no row while something is left. A mark is the first eight bytes of SHA-256 of caller:key.
+-- $1 sale, $2 orders at most: beyond that it is not worth the memory
 select s.epoch, k.returns, sold.keys
 from stock k
 join sales s on s.id = k.sale_id

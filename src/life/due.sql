@@ -1,6 +1,6 @@
 -- life/due.sql: holds that ran out, claimed by one sweeper for some seconds: should it die, another one
--- takes them. Who is at one just now (a sweeper, a buyer who confirms at the last moment) keeps it. $1 at
--- most
+-- takes them. Who is at one just now (a sweeper, a buyer who confirms at the last moment) keeps it.
+-- $1 at most
 with due as (
     select order_id
     from holds

@@ -1,7 +1,8 @@
 -- pipeline/back.lua: units come back that the ledger has numbered, each number once and none left out:
 -- whoever comes twice, or too early, changes nothing. There is no other way by which units come back to
--- Redis. KEYS[1] head  [2] keys  [3] buyers ARGV[1] epoch  [2] number  [3] units (below zero: taken off) 
--- [4] how many buyers follow, as buyer, units;
+-- Redis.
+-- KEYS[1] head  [2] keys  [3] buyers
+-- ARGV[1] epoch  [2] number  [3] units (below zero: taken off)  [4] how many buyers follow, as buyer, units;
 --     then marks to be forgotten, as caller:key order-id
 -- Returns the last number applied; -1 if Redis is of another epoch
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'applied')

@@ -58,7 +58,15 @@ impl Pipeline {
 
         let mut redis = self.redis().await?;
         let mut publish = self.publish.prepare_invoke();
-        publish.key(&keys.head).key(&keys.orders).arg(epoch).arg(left).arg(returns).arg(GROUP);
+        publish
+            .key(&keys.head)
+            .key(&keys.orders)
+            .key(&keys.keys)
+            .key(&keys.buyers)
+            .arg(epoch)
+            .arg(left)
+            .arg(returns)
+            .arg(GROUP);
         let before: i64 = publish.invoke_async(&mut redis).await.map_err(redis_at_write)?;
         if before > 0 {
             let old = Keys::of(sale, before);
@@ -148,9 +156,9 @@ impl Pipeline {
             // Handed over meanwhile: whoever sells from here finds out by the epoch.
             return Ok(false);
         };
-        let redis_epoch = self.redis_epoch(&sale).await?;
+        let (redis_epoch, whole) = self.redis_epoch(&sale).await?;
         // Another process may have been here just before.
-        if redis_epoch == Some(sale.epoch) && !(anew && self.disagrees(&sale).await?) {
+        if redis_epoch == Some(sale.epoch) && whole && !(anew && self.disagrees(&sale).await?) {
             return Ok(false);
         }
         let least = redis_epoch.map_or(0, |epoch| epoch + 1);
@@ -160,9 +168,14 @@ impl Pipeline {
         Ok(true)
     }
 
-    async fn redis_epoch(&self, sale: &Sale) -> Result<Option<i64>, Error> {
+    /// The epoch that Redis is of, and whether everything is there that an epoch begins with.
+    async fn redis_epoch(&self, sale: &Sale) -> Result<(Option<i64>, bool), Error> {
         let mut redis = self.redis().await?;
-        let head = Keys::of(sale.id, sale.epoch).head;
-        redis::cmd("HGET").arg(head).arg("epoch").query_async(&mut redis).await.map_err(redis_at_write)
+        let keys = Keys::of(sale.id, sale.epoch);
+        let mut ask = redis::pipe();
+        ask.cmd("HGET").arg(keys.head).arg("epoch");
+        ask.cmd("EXISTS").arg(keys.keys).arg(keys.buyers).arg(keys.orders);
+        let (epoch, there): (Option<i64>, i64) = ask.query_async(&mut redis).await.map_err(redis_at_write)?;
+        Ok((epoch, there == 3))
     }
 }

@@ -5,8 +5,8 @@
 -- ARGV[1] epoch  [2] quantity  [3] caller  [4] key  [5] fingerprint  [6] order id  [7] buyer
 --     [8] per-buyer limit, 0 none  [9] 1 if the key is the client's own  [10] hold in ms, empty none
 -- Returns {word, order id}: taken · seen (this key took before, under that order id) · sold_out · reused
--- (same key, other body) · limit · closed (no head: never zero, never seeded here) · closing (another
--- strategy takes over) · behind, ahead (Redis is of an earlier or a later epoch than the caller)
+-- (same key, other body) · limit · closed (something is missing: never zero, never seeded here) · closing
+-- (another strategy takes over) · behind, ahead (Redis is of an earlier or a later epoch than the caller)
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'left', 'closing')
 local epoch, left = tonumber(head[1]), tonumber(head[2])
 if not epoch then
@@ -14,6 +14,10 @@ if not epoch then
 end
 if epoch ~= tonumber(ARGV[1]) then
     return { epoch < tonumber(ARGV[1]) and 'behind' or 'ahead', '' }
+end
+-- An epoch begins with all of them; where one is gone it was lost or evicted, and what it knew with it.
+if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) < 3 then
+    return { 'closed', '' }
 end
 local mark = ARGV[3] .. ':' .. ARGV[4]
 local seen = redis.call('HGET', KEYS[2], mark)

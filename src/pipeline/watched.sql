@@ -1,5 +1,6 @@
 -- pipeline/watched.sql: what the ledger says of the sales that a strategy of this room sells; the newest,
--- and not those that closed long ago. $1 strategy
+-- and not those that closed long ago.
+-- $1 strategy
 select s.id, s.epoch, k.units_left, k.returns
 from sales s
 join stock k on k.sale_id = s.id

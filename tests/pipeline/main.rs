@@ -11,3 +11,4 @@ mod killed;
 mod large;
 mod lost;
 mod racing;
+mod unfit;

@@ -116,4 +116,63 @@ async fn a_batch_that_is_brought_twice_is_recorded_once() {
     .await;
     let e = app.api.audit(sale).await.evidence;
     assert_eq!((e.sold, e.orders, e.drift), (2, 1, Some(0)), "{e:?}");
+    // Known as what it is, and not refused and put right afterwards.
+    let counted = "select s.epoch, k.returns from sales s join stock k on k.sale_id = s.id where s.id = $1";
+    let row = sqlx::query(counted).bind(sale).fetch_one(&app.sql().await).await.expect("the sale");
+    assert_eq!((row.get::<i64, _>("epoch"), row.get::<i64, _>("returns")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_that_two_processes_bring_back_at_once_come_back_once() {
+    let (services, database) = (private().await, fresh_database().await);
+    let redis_url = services.redis_url().expect("a URL");
+    let relay = Relay::to(port_of(redis_url)).await;
+    let narrow = [&["--lab", "--redis-connections-max", "1"][..], &UNATTENDED].concat();
+    let slow = TestApp::between(&database, Some(&with_port(redis_url, relay.port)), &narrow).await;
+    let quick = ["--lab", "--pipeline-check-ms", "50"];
+    let quick = TestApp::between(&database, Some(redis_url), &quick).await;
+    let sale = slow.api.open_sale("redis_lua", 2).await;
+    let left = async || quick.api.get(&format!("/v1/sales/{sale}")).await.body["left"].as_i64();
+    for turn in [None, Some(3)] {
+        let hold = slow.api.hold(sale, 60).await;
+        assert!(hold.is_sold(), "{}", hold.text);
+        eventually("it is held", async || left().await == Some(1)).await;
+        eventually("nothing is on its way", async || slow.api.audit(sale).await.evidence.in_flight == 0)
+            .await;
+        // The pool's ping, the look at what Redis has been told of, and then the number.
+        turn.into_iter().for_each(|turn| relay.hold(turn));
+        let (api, order) = (slow.api.clone(), hold.id().to_owned());
+        let release = tokio::spawn(async move { api.end(&order, "release").await });
+        eventually("the other one has brought it", async || left().await == Some(2)).await;
+        assert_eq!(relay.is_holding(), turn.is_some());
+        relay.release();
+        assert_eq!(release.await.expect("the release").status, 200);
+        assert_eq!(left().await, Some(2), "it came back twice");
+    }
+    assert_eq!(quick.api.audit(sale).await.evidence.drift, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_is_over_does_not_begin_again() {
+    let services = private().await;
+    let mut redis = wire(services.redis_url().expect("a URL")).await;
+    let (_, script) =
+        sellout::pipeline::STATEMENTS.iter().find(|(name, _)| *name == "publish.lua").expect("it");
+    let script = redis::Script::new(script);
+    let keys = ["head", "orders", "keys", "buyers"];
+    for (epoch, left, before) in [(3, 7, 0), (2, 9, -1), (3, 9, -1), (4, 5, 3)] {
+        let mut call = script.prepare_invoke();
+        keys.iter().for_each(|key| _ = call.key(key));
+        call.arg(epoch).arg(left).arg(0).arg("ledger");
+        let said: i64 = call.invoke_async(&mut redis).await.expect("an answer");
+        let stands: (i64, i64) = redis::cmd("HMGET")
+            .arg("head")
+            .arg("epoch")
+            .arg("left")
+            .query_async(&mut redis)
+            .await
+            .expect("HMGET");
+        let expected = if before < 0 { (3, 7) } else { (epoch, left) };
+        assert_eq!((said, stands), (before, expected), "epoch {epoch}");
+    }
 }
