@@ -208,14 +208,8 @@ impl Checkout {
             let started = Instant::now();
             let mine = sale.counters.enter();
             let placed = match this.place_once(&sale, &order).await {
-                // Handed over, or filled anew, since this process looked: nothing was taken.
-                Err(Error::Stale) => match this.look_again(&sale).await {
-                    Ok(moved) => {
-                        let order = Order { epoch: moved.sale.epoch, ..order.clone() };
-                        this.place_once(&moved, &order).await
-                    }
-                    Err(e) => Err(e),
-                },
+                // Nothing was taken.
+                Err(Error::Stale) => this.place_again(&sale, &order).await,
                 placed => placed,
             };
             mine.answered(&placed, order.quantity);
@@ -264,16 +258,32 @@ impl Checkout {
             // A server beside the ledger may be gone, or the sale over: what was sold to this key before is
             // in the ledger still, and must not be answered with "nothing was taken".
             // And a limit is used up by the very order that is asked for again.
-            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended | Error::BuyerLimit))
-                if order.retry_safe =>
-            {
-                match self.earlier(order).await {
-                    Ok(Some(placed)) => Ok(placed),
-                    Err(reused @ Error::KeyReused) => Err(reused),
-                    _ => Err(gone),
-                }
+            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended | Error::BuyerLimit)) => {
+                self.unless_sold_before(order, gone).await
             }
             Err(e) => Err(e),
+        }
+    }
+
+    /// The sale was handed over, or filled anew, since this process looked; or it is in the middle of that.
+    async fn place_again(&self, open: &OpenSale, order: &Order) -> Result<Placed, Error> {
+        let moved = self.look_again(open).await?;
+        if moved.sale.epoch != open.sale.epoch {
+            let order = Order { epoch: moved.sale.epoch, ..order.clone() };
+            return self.place_once(&moved, &order).await;
+        }
+        let moving = Error::Unavailable("the sale's stock is being moved".into());
+        self.unless_sold_before(order, moving).await
+    }
+
+    async fn unless_sold_before(&self, order: &Order, refused: Error) -> Result<Placed, Error> {
+        if !order.retry_safe {
+            return Err(refused);
+        }
+        match self.earlier(order).await {
+            Ok(Some(placed)) => Ok(placed),
+            Err(reused @ Error::KeyReused) => Err(reused),
+            _ => Err(refused),
         }
     }
 

@@ -92,6 +92,7 @@ impl Checkout {
                 // Another one who hands it over, or fills Redis anew, was faster: nothing was done here.
                 let raised = ledger::raise_epoch(pg, &open.sale, Some(to.id), 0).await?;
                 raised.ok_or(Error::Stale)?;
+                open.strategy()?.forget(&open.sale).await;
                 open = this.look_again(&open).await?;
             }
             // Between the two, orders are told to try again: the new strategy's store is not open yet.

@@ -154,11 +154,12 @@ impl Pipeline {
             "sold_out" => Ok(Taken::SoldOut),
             "reused" => Err(Error::KeyReused),
             "limit" => Err(Error::BuyerLimit),
-            "ahead" => Err(Error::Stale),
-            "closing" => Err(Error::Contended("the sale is being handed over".into())),
+            // Handed over, or filled again, perhaps by another process: only the ledger knows. Where it says
+            // that nothing has changed the buyer is told to try again.
+            "ahead" | "closing" => Err(Error::Stale),
             "closed" | "behind" => {
                 self.fill_soon(sale.id);
-                Err(Error::Unavailable("Redis has lost this sale and is being filled again".into()))
+                Err(Error::Stale)
             }
             other => Err(Error::Unknown(format!("Redis script said {other}"))),
         }
@@ -220,6 +221,16 @@ impl Pipeline {
             tokio::time::sleep(SEEN_POLL).await;
         }
         Ok(())
+    }
+
+    /// Another strategy has taken the sale over: nothing of this epoch is needed any more.
+    pub async fn forget(&self, sale: &Sale) {
+        let keys = Keys::of(sale.id, sale.epoch);
+        let Ok(mut redis) = self.redis().await else { return };
+        let mut forget = redis::cmd("UNLINK");
+        forget.arg(keys.head).arg(keys.keys).arg(keys.buyers).arg(keys.orders);
+        // What stays behind costs memory and nothing else: it is of an epoch that is over.
+        let _: Result<i64, _> = forget.query_async(&mut redis).await;
     }
 
     /// The desk of a sale in this epoch; `None` when a later one has begun.

@@ -114,6 +114,11 @@ pub trait Strategy: Send + Sync {
         Ok(())
     }
 
+    /// Another strategy has taken the sale over: what was kept outside of the ledger for this epoch goes.
+    async fn forget(&self, sale: &Sale) {
+        let _nothing_outside = sale;
+    }
+
     /// Orders that were taken and are not in the ledger yet.
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         let _nothing_outside = sale;

@@ -96,6 +96,10 @@ impl Strategy for RedisLua {
         self.pipeline.hand_over(sale).await
     }
 
+    async fn forget(&self, sale: &Sale) {
+        self.pipeline.forget(sale).await;
+    }
+
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         self.pipeline.pending(sale).await
     }
