@@ -257,9 +257,12 @@ impl Checkout {
             },
             // A server beside the ledger may be gone, or the sale over: what was sold to this key before is
             // in the ledger still, and must not be answered with "nothing was taken".
-            // And a limit is used up by the very order that is asked for again.
-            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended | Error::BuyerLimit)) => {
+            Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended)) => {
                 self.unless_sold_before(order, gone).await
+            }
+            // Outside of the ledger a limit may be all that is remembered of the order that is asked for again.
+            Err(limit @ Error::BuyerLimit) if open.spec.remembers_keys => {
+                self.unless_sold_before(order, limit).await
             }
             Err(e) => Err(e),
         }

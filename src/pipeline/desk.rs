@@ -1,24 +1,15 @@
-//! One sale in one process: who waits for an order to be recorded, and the task that sees to it.
+//! One sale in one process: who waits for an order to be recorded.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::{Pipeline, drain};
+use super::words;
 use crate::sale::{Error, Outcome};
-
-/// Between two looks at what others have drained, while somebody waits.
-const LOOK: Duration = Duration::from_millis(100);
-/// The same while other processes do drain.
-const LOOK_OFTEN: Duration = Duration::from_millis(10);
-/// They do, as long as they were seen within this.
-const OTHERS_SEEN: Duration = Duration::from_secs(10);
-/// With nobody waiting, only a wake wakes.
-const SLEEP: Duration = Duration::from_secs(3600);
 
 /// Where the buyers of one sale wait.
 pub(super) struct Desk {
@@ -104,8 +95,18 @@ impl Desk {
         waiter.is_some_and(|waiter| waiter.word.send(word.to_owned()).is_ok())
     }
 
+    /// Does anybody wait?
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.room().waiters.is_empty()
+    }
+
+    /// Until somebody wakes it, at most so long. Says whether somebody did.
+    pub(super) async fn sleep(&self, long: Duration) -> bool {
+        tokio::time::timeout(long, self.wake.notified()).await.is_ok()
+    }
+
     /// Who has been waiting for at least so long.
-    fn waiting_for(&self, long: Duration) -> Vec<Uuid> {
+    pub(super) fn waiting_for(&self, long: Duration) -> Vec<Uuid> {
         let room = self.room();
         room.waiters.iter().filter(|(_, w)| w.since.elapsed() >= long).map(|(order, _)| *order).collect()
     }
@@ -120,7 +121,7 @@ impl Waiting {
     /// yet.
     pub(super) async fn outcome(mut self, limit: Duration) -> Result<Outcome, Error> {
         match tokio::time::timeout(limit, &mut self.word).await {
-            Ok(Ok(word)) => drain::outcome(&word, self.order),
+            Ok(Ok(word)) => words::outcome(&word, self.order),
             _ => Err(Error::Unknown("taken in Redis, not yet recorded".into())),
         }
     }
@@ -129,51 +130,5 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.desk.room().waiters.remove(&self.order);
-    }
-}
-
-/// Drains when woken, and looks what others have drained while somebody waits. Ends with its epoch, or with
-/// the pipeline.
-pub(super) async fn run(desk: Arc<Desk>, pipeline: Weak<Pipeline>) {
-    let mut others_seen: Option<Instant> = None;
-    let mut failed = false;
-    loop {
-        let look =
-            if others_seen.is_some_and(|seen| seen.elapsed() < OTHERS_SEEN) { LOOK_OFTEN } else { LOOK };
-        let someone_waits = failed || !desk.room().waiters.is_empty();
-        let pause = if someone_waits { look } else { SLEEP };
-        let woken = tokio::time::timeout(pause, desk.wake.notified()).await.is_ok();
-        let Some(pipeline) = pipeline.upgrade() else { return };
-        if woken || failed {
-            match pipeline.drain(&desk, failed).await {
-                Ok(strangers) => {
-                    failed = false;
-                    others_seen = if strangers { Some(Instant::now()) } else { others_seen };
-                }
-                Err(Error::Stale) => desk.end(),
-                Err(e) => {
-                    tracing::debug!(sale.id = %desk.sale, "not drained: {e}");
-                    failed = true;
-                    tokio::time::sleep(look).await;
-                }
-            }
-        }
-        let ended = desk.has_ended();
-        let waiting = desk.waiting_for(if ended { Duration::ZERO } else { look });
-        if !waiting.is_empty()
-            && let Ok((epoch, words)) = pipeline.outcomes(desk.sale, &waiting).await
-        {
-            for order in waiting {
-                match words.get(&order) {
-                    Some(word) => _ = desk.tell(order, word),
-                    // Read in one snapshot with the epoch: no row, and there never will be one.
-                    None if epoch != desk.epoch => _ = desk.tell(order, drain::STALE),
-                    None => {}
-                }
-            }
-        }
-        if ended && desk.room().waiters.is_empty() {
-            return;
-        }
     }
 }

@@ -1,17 +1,19 @@
 //! A batch: read from the stream, recorded in one statement, told to the buyers, and only then done in Redis.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use redis::streams::{StreamId, StreamReadReply};
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::Pipeline;
 use super::desk::Desk;
 use super::keys::{Keys, from_hex, parse_id};
+use super::{Pipeline, words};
 use crate::backends::redis_at_write;
 use crate::ledger::{self, at_write, before_write};
-use crate::sale::{Error, Outcome};
+use crate::sale::Error;
 
 pub(super) const DRAIN: &str = include_str!("drain.sql");
 pub(super) const OUTCOMES: &str = include_str!("outcomes.sql");
@@ -24,8 +26,14 @@ const BATCH_MAX: usize = 256;
 /// What nobody has finished for so long is left over by a process that died. A live one that is so slow loses
 /// nothing: an order is recorded once, whoever brings it.
 const IDLE_MS: u64 = 5_000;
-/// The word for an order of an epoch that is over.
-pub(super) const STALE: &str = "stale";
+/// Between two looks at what others have drained, while somebody waits.
+const LOOK: Duration = Duration::from_millis(100);
+/// The same while other processes do drain.
+const LOOK_OFTEN: Duration = Duration::from_millis(10);
+/// They do, as long as they were seen within this.
+const OTHERS_SEEN: Duration = Duration::from_secs(10);
+/// With nobody waiting, only a wake wakes.
+const SLEEP: Duration = Duration::from_secs(3600);
 
 /// An order as it stands in the stream.
 struct Entry {
@@ -37,20 +45,6 @@ struct Entry {
     quantity: i64,
     retry_safe: bool,
     hold_ms: Option<i64>,
-}
-
-/// What a word of the ledger means to the buyer.
-pub(super) fn outcome(word: &str, order: Uuid) -> Result<Outcome, Error> {
-    match word {
-        "recorded" => Ok(Outcome::Sold(order)),
-        "short" => Ok(Outcome::SoldOut),
-        "limit" => Err(Error::BuyerLimit),
-        "key_used" => Err(Error::KeyUsed),
-        "early" => Err(Error::NotOpen),
-        "ended" => Err(Error::Ended),
-        STALE => Err(Error::Stale),
-        other => Err(Error::Unavailable(format!("the order was refused: {other}"))),
-    }
 }
 
 impl Pipeline {
@@ -207,6 +201,52 @@ impl Pipeline {
             }
         }
         Ok((epoch, words))
+    }
+}
+
+/// Drains when woken, and looks what others have drained while somebody waits. Ends with its epoch, or with
+/// the pipeline.
+pub(super) async fn run(desk: Arc<Desk>, pipeline: Weak<Pipeline>) {
+    let mut others_seen: Option<Instant> = None;
+    let mut failed = false;
+    loop {
+        let look =
+            if others_seen.is_some_and(|seen| seen.elapsed() < OTHERS_SEEN) { LOOK_OFTEN } else { LOOK };
+        let someone_waits = failed || desk.has_waiters();
+        let pause = if someone_waits { look } else { SLEEP };
+        let woken = desk.sleep(pause).await;
+        let Some(pipeline) = pipeline.upgrade() else { return };
+        if woken || failed {
+            match pipeline.drain(&desk, failed).await {
+                Ok(strangers) => {
+                    failed = false;
+                    others_seen = if strangers { Some(Instant::now()) } else { others_seen };
+                }
+                Err(Error::Stale) => desk.end(),
+                Err(e) => {
+                    tracing::debug!(sale.id = %desk.sale, "not drained: {e}");
+                    failed = true;
+                    tokio::time::sleep(look).await;
+                }
+            }
+        }
+        let ended = desk.has_ended();
+        let waiting = desk.waiting_for(if ended { Duration::ZERO } else { look });
+        if !waiting.is_empty()
+            && let Ok((epoch, words)) = pipeline.outcomes(desk.sale, &waiting).await
+        {
+            for order in waiting {
+                match words.get(&order) {
+                    Some(word) => _ = desk.tell(order, word),
+                    // Read in one snapshot with the epoch: no row, and there never will be one.
+                    None if epoch != desk.epoch => _ = desk.tell(order, words::STALE),
+                    None => {}
+                }
+            }
+        }
+        if ended && !desk.has_waiters() {
+            return;
+        }
     }
 }
 

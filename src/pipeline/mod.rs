@@ -20,6 +20,7 @@ mod fill;
 mod keys;
 mod returns;
 mod watch;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -173,7 +174,7 @@ impl Pipeline {
             match words.get(&id) {
                 // The ledger has it under this key: what was answered first is answered again.
                 Some(word) if word == "recorded" => return Err(Error::KeyUsed),
-                Some(word) => return drain::outcome(word, id),
+                Some(word) => return words::outcome(word, id),
                 None if epoch != sale.epoch => return Err(Error::Stale),
                 None if tokio::time::Instant::now() > until => return Err(Error::InProgress),
                 None => tokio::time::sleep(SEEN_POLL).await,
@@ -243,7 +244,7 @@ impl Pipeline {
             None => {}
         }
         let desk = Arc::new(Desk::new(sale, epoch));
-        tokio::spawn(desk::run(Arc::clone(&desk), self.me.clone()));
+        tokio::spawn(drain::run(Arc::clone(&desk), self.me.clone()));
         desks.insert(sale, Arc::clone(&desk));
         Some(desk)
     }
