@@ -154,8 +154,9 @@ impl Pipeline {
             "sold_out" => Ok(Taken::SoldOut),
             "reused" => Err(Error::KeyReused),
             "limit" => Err(Error::BuyerLimit),
-            "ahead" => Err(Error::Stale),
-            "closing" => Err(Error::Contended("the sale is being handed over".into())),
+            // Handed over by now, perhaps: a closed head stays behind, and only the ledger knows. Until then
+            // it is found unchanged, and the buyer is told to try again.
+            "ahead" | "closing" => Err(Error::Stale),
             "closed" | "behind" => {
                 self.fill_soon(sale.id);
                 Err(Error::Unavailable("Redis has lost this sale and is being filled again".into()))

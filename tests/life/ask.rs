@@ -49,6 +49,11 @@ pub async fn poll_order(api: &Api, sale: Uuid, key: &str) -> Answer {
     poll_answer(|| api.order(sale, key, key, 1)).await
 }
 
+/// One unit held for an hour.
+pub async fn poll_hold(api: &Api, sale: Uuid, key: &str) -> Answer {
+    poll_answer(|| api.hold_as(sale, key, "b", 1, 3_600)).await
+}
+
 /// A cart.
 pub async fn poll_cart(api: &Api, key: &str, items: &[(Uuid, i64)]) -> Answer {
     poll_answer(|| cart(api, key, items)).await

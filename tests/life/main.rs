@@ -10,7 +10,13 @@ mod ask;
 mod last_moment;
 
 mod boundary;
+mod callers;
 mod cart_keys;
 mod carts;
 mod endings;
+mod handover;
+mod hours;
+mod limits;
 mod payments;
+mod restarts;
+mod stock;
