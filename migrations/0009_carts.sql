@@ -11,22 +11,26 @@ create function place_cart(
     p_quantities bigint[], p_fingerprint bytea, p_retry_safe boolean, p_hold_ms bigint, p_epochs bigint[]
 ) returns text[] language plpgsql as $$
 declare
-    v_words text[] := '{}';
-    v_word text;
+    v_words text[] := array_fill('short'::text, array[cardinality(p_ids)]);
 begin
     begin
+        -- All stock rows first, then the orders: who has the key must not wait for a row of somebody who
+        -- waits for the key.
         for i in 1 .. cardinality(p_ids) loop
             update stock
             set units_left = units_left - p_quantities[i], version = version + 1, fence = fence + 1
             where sale_id = p_sale_ids[i] and units_left >= p_quantities[i];
-            v_word := case when found then record_one(
+            v_words[i] := case when found then 'taken' else 'short' end;
+        end loop;
+        for i in 1 .. cardinality(p_ids) loop
+            continue when v_words[i] = 'short';
+            v_words[i] := record_one(
                 p_caller, case i when 1 then p_key else p_key || ' ' || p_sale_ids[i] end, p_ids[i],
                 p_sale_ids[i], p_buyer_id, p_quantities[i], p_fingerprint, p_retry_safe, p_hold_ms,
                 p_epochs[i],
                 p_cart_id
-            ) else 'short' end;
-            v_words := v_words || v_word;
-            exit when v_word = 'key_used';
+            );
+            exit when v_words[i] = 'key_used';
         end loop;
         if exists (select from unnest(v_words) w where w <> 'recorded') then
             raise exception 'not all' using errcode = 'SO009';
