@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::args::Args;
+use crate::buyer::{self, Heard};
 use crate::client::Service;
 use crate::crowd::PlannedOrder;
 use crate::history::History;
@@ -37,12 +38,13 @@ pub struct Ground {
     pub service: Service,
     /// The sale.
     pub sale: Uuid,
-    /// Who listens.
-    pub witness: Witness,
+    /// Who listens, to all waves of it.
+    pub witness: Arc<Witness>,
+    /// What is on file.
+    pub history: Arc<History>,
     plan: Vec<PlannedOrder>,
     next: AtomicUsize,
     start: Barrier,
-    history: Arc<History>,
     first_op: u64,
     unwritten: OnceLock<String>,
 }
@@ -52,6 +54,7 @@ impl Ground {
     pub fn new(
         service: Service,
         sale: Uuid,
+        witness: Arc<Witness>,
         plan: Vec<PlannedOrder>,
         buyers: usize,
         history: Arc<History>,
@@ -60,19 +63,14 @@ impl Ground {
         Ground {
             service,
             sale,
-            witness: Witness::default(),
+            witness,
+            history,
             plan,
             next: AtomicUsize::new(0),
             start: Barrier::new(buyers),
-            history,
             first_op,
             unwritten: OnceLock::new(),
         }
-    }
-
-    /// Requests that will be sent, unless the run is interrupted.
-    pub fn planned(&self) -> usize {
-        self.plan.len()
     }
 
     /// The next order and its number, each exactly once.
@@ -93,6 +91,7 @@ impl Ground {
 
 /// Lets the buyers go and waits for the last answer. The error is a sentence.
 pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
+    let heard_before = ground.witness.answered();
     let order_limit = Duration::from_millis(args.timeout_ms);
     let watchdog = tokio::spawn(end_without_the_dead(Arc::clone(ground), order_limit + END_LIMIT));
     let launched = launch(ground, &args.host, args.buyers).await;
@@ -102,7 +101,7 @@ pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
         return Err(format!("the history could not be written: {why}"));
     }
     let seen = metrics.requests.get("POST order").map_or(0, |r| r.raw_data.counter as u64);
-    let heard = ground.witness.answered();
+    let heard = ground.witness.answered() - heard_before;
     if seen != heard {
         eprintln!("sellout-load: goose counted {seen} requests, the witness heard {heard} answers.");
     }
@@ -114,7 +113,7 @@ async fn end_without_the_dead(ground: Arc<Ground>, limit: Duration) {
     let (mut answered, mut since) = (0, Instant::now());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = ground.witness.answered();
+        let now = ground.witness.signs_of_life();
         if now != answered || !(ground.used_up() || interrupt::asked()) {
             (answered, since) = (now, Instant::now());
         } else if since.elapsed() > limit {
@@ -167,19 +166,14 @@ fn shop(ground: Arc<Ground>, user: &mut GooseUser) -> Doing<'_> {
             let Some((op, order)) = ground.ticket() else {
                 break;
             };
-            if let Err(e) = ground.history.invoke(op, ground.sale, order) {
-                // A witness that cannot write must not let the order go.
-                let _ = ground.unwritten.set(e.to_string());
-                break;
-            }
-            let sent = ground.witness.sending(order);
-            let (status, answer) = ground.service.order(ground.sale, order).await;
-            let took = sent.elapsed();
-            ground.witness.heard(order, answer, took);
-            if let Err(e) = ground.history.complete(op, answer) {
-                let _ = ground.unwritten.set(e.to_string());
-                break;
-            }
+            let Heard { took, status, answer } = match buyer::buy(&ground, op, order).await {
+                Ok(heard) => heard,
+                Err(e) => {
+                    // A witness that cannot write must not let another order go.
+                    let _ = ground.unwritten.set(e.to_string());
+                    break;
+                }
+            };
             let sane = !matches!(answer, Answer::Error | Answer::Unknown);
             user.record_custom_request_duration("POST", "order", took, sane, status, Some(answer.name()))
                 .await?;

@@ -12,7 +12,7 @@ pub struct Crowd {
     pub quantity: i64,
 }
 
-/// One request to be sent. Several may carry the same key: retries.
+/// One order to be sent. Several may carry the same key: retries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedOrder {
     /// Its idempotency key.
@@ -21,12 +21,54 @@ pub struct PlannedOrder {
     pub buyer_id: String,
     /// For how many units.
     pub quantity: i64,
+    /// Only to be held at first; absent: sold at once.
+    pub hold: Option<Hold>,
+}
+
+/// A hold, and what its buyer makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// For how long.
+    pub seconds: i64,
+    /// And then.
+    pub then: Then,
+}
+
+/// What a buyer does with the units that he holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// He pays.
+    Confirm,
+    /// He says that he does not want them.
+    Release,
+    /// He says nothing: they come back by themselves.
+    Abandon,
+}
+
+impl Then {
+    /// What he asks of the service, if anything.
+    pub fn verb(self) -> Option<&'static str> {
+        match self {
+            Then::Confirm => Some("confirm"),
+            Then::Release => Some("release"),
+            Then::Abandon => None,
+        }
+    }
+
+    /// The state that he asks for.
+    pub fn state(self) -> Option<&'static str> {
+        match self {
+            Then::Confirm => Some("confirmed"),
+            Then::Release => Some("released"),
+            Then::Abandon => None,
+        }
+    }
 }
 
 impl PlannedOrder {
     /// The `n`th operation, asked for by its own buyer.
     pub fn new(n: u64, quantity: i64) -> Self {
-        PlannedOrder { key: format!("k{n}"), buyer_id: format!("buyer-{n}"), quantity }
+        PlannedOrder { key: format!("k{n}"), buyer_id: format!("buyer-{n}"), quantity, hold: None }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sellout::audit;
 use sellout::wire::{NewSale, RunResult, SaleView, StrategyCard, Tally};
@@ -13,14 +13,15 @@ use crate::args::Args;
 use crate::attack::{Ground, attack};
 use crate::client::{Failure, Service};
 use crate::cpu;
+use crate::crowd::PlannedOrder;
 use crate::history::History;
+use crate::interrupt;
 use crate::plan::plan;
 use crate::progress::Progress;
-use crate::tally::Figures;
+use crate::settle;
+use crate::tally::{Figures, Witness};
 use crate::verdict::{Case, Judged};
 
-const SETTLE_LIMIT: Duration = Duration::from_secs(30);
-const SETTLE_STEP: Duration = Duration::from_millis(50);
 /// The ledger and the audit are two calls; something may happen between them once, not again and again.
 const READ_TIMES: u32 = 3;
 
@@ -67,23 +68,24 @@ impl Desk {
 
     /// Attacks an open sale and judges it. `position` counts strategies from 0.
     pub async fn run(&self, card: &StrategyCard, sale: Uuid, position: usize) -> Outcome {
-        let ground = Arc::new(self.ground(sale, position));
+        let witness = Arc::new(Witness::default());
+        let waves = self.waves(position);
+        let planned = waves.iter().map(Vec::len).sum();
         let cpu_before = self.args.service_pid.and_then(cpu::tree_us);
-        let bar = self.progress.watch(&ground, position, &card.id);
-        let attacked = attack(&ground, &self.args).await;
+        let bar = self.progress.watch(&witness, planned, position, &card.id);
+        let fought = self.fight(sale, &witness, waves, position).await;
         bar.stop();
-        let settled = self.settle(sale).await;
         let cpu_after = self.args.service_pid.and_then(cpu::tree_us);
 
-        let tally = ground.witness.tally(self.args.limit());
-        let (judged, broken) = match attacked {
-            Ok(()) => self.judge(card, sale, &tally, settled).await,
+        let tally = witness.tally(self.args.limit());
+        let (judged, broken) = match fought {
+            Ok(settled) => self.judge(card, sale, &tally, settled).await,
             Err(why) => {
                 (self.case(card, &tally, false).unread(format!("The attack broke off: {why}.")), Some(why))
             }
         };
         let mut row = row(card, Some(sale), judged);
-        add_figures(&mut row, &tally, ground.witness.figures());
+        add_figures(&mut row, &tally, witness.figures());
         row.service_cpu_us_per_attempt = cpu_before
             .zip(cpu_after)
             .filter(|_| tally.attempts > 0)
@@ -91,19 +93,43 @@ impl Desk {
         Outcome { row, broken }
     }
 
-    fn ground(&self, sale: Uuid, position: usize) -> Ground {
+    fn waves(&self, position: usize) -> Vec<Vec<PlannedOrder>> {
         let prefix = format!("{}-{position}-", self.run_id);
-        let orders = plan(self.args.scenario, &self.args.crowd(), self.seed, &prefix);
-        let first_op = position as u64 * self.args.attempts;
-        let buyers = usize::try_from(self.args.buyers).unwrap_or(usize::MAX);
-        Ground::new(self.service.clone(), sale, orders, buyers, Arc::clone(&self.history), first_op)
+        plan(self.args.scenario, &self.args.crowd(), self.seed, &prefix)
     }
 
-    /// Waits until no order is under way. Past the limit the audit will say so itself.
-    async fn settle(&self, sale: Uuid) -> Result<(), Failure> {
-        let begun = Instant::now();
-        while self.service.sale(sale).await?.live.in_flight > 0 && begun.elapsed() < SETTLE_LIMIT {
-            tokio::time::sleep(SETTLE_STEP).await;
+    /// One wave after another, each until all is quiet. An error is a sentence: an attack broke off.
+    async fn fight(
+        &self,
+        sale: Uuid,
+        witness: &Arc<Witness>,
+        waves: Vec<Vec<PlannedOrder>>,
+        position: usize,
+    ) -> Result<Result<(), Failure>, String> {
+        let mut op = position as u64 * self.args.attempts;
+        for wave in waves {
+            if interrupt::asked() {
+                break;
+            }
+            let (first_op, holds) = (op, wave.iter().any(|order| order.hold.is_some()));
+            op += wave.len() as u64;
+            let buyers = usize::try_from(self.args.buyers).unwrap_or(usize::MAX);
+            let (service, history) = (self.service.clone(), Arc::clone(&self.history));
+            let ground = Ground::new(service, sale, Arc::clone(witness), wave, buyers, history, first_op);
+            attack(&Arc::new(ground), &self.args).await?;
+            if let Err(failure) = self.settle(sale, witness, holds).await {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits until no order is under way, nor any hold left to run out.
+    async fn settle(&self, sale: Uuid, witness: &Witness, holds: bool) -> Result<(), Failure> {
+        settle::quiet(&self.service, sale).await?;
+        if holds {
+            settle::no_hold_is_left(&self.service, sale, self.opening).await?;
+            witness.units_came_back();
         }
         Ok(())
     }

@@ -7,13 +7,13 @@
 use crate::crowd::{Crowd, Dice, PlannedOrder};
 use crate::scenarios::Scenario;
 
-/// The orders of one strategy's run: the same crowd for every strategy, under keys of its own.
-pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<PlannedOrder> {
-    let mut orders = scenario.orders(crowd, &mut Dice::new(seed));
-    for order in &mut orders {
+/// The orders of one strategy's run, wave by wave: the same crowd for every strategy, under keys of its own.
+pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<Vec<PlannedOrder>> {
+    let mut waves = scenario.waves(crowd, &mut Dice::new(seed));
+    for order in waves.iter_mut().flatten() {
         order.key.insert_str(0, key_prefix);
     }
-    orders
+    waves
 }
 
 /// A seed for a run that asked for none: 32 bits, so that JSON readers with doubles keep it exact.
@@ -32,7 +32,7 @@ mod tests {
         for scenario in Scenario::ALL {
             for attempts in [1, 2, 3, 4, 5, 6, 7, 997] {
                 let crowd = Crowd { attempts, buyers: 1, ..CROWD };
-                let orders = plan(scenario, &crowd, 7, "");
+                let orders: Vec<_> = plan(scenario, &crowd, 7, "").into_iter().flatten().collect();
                 assert_eq!(orders.len() as u64, attempts, "{scenario:?}");
                 assert!(orders.iter().all(|o| o.quantity == 2));
             }
@@ -41,13 +41,18 @@ mod tests {
 
     #[test]
     fn the_seed_alone_decides_the_plan() {
-        let storm = |seed| plan(Scenario::RetryStorm, &CROWD, seed, "x-");
-        assert_eq!(storm(7), storm(7));
-        assert_ne!(storm(7), storm(8));
+        for scenario in [Scenario::RetryStorm, Scenario::Holds] {
+            let drawn = |seed| plan(scenario, &CROWD, seed, "x-");
+            assert_eq!(drawn(7), drawn(7));
+            assert_ne!(drawn(7), drawn(8), "{scenario:?}");
+        }
     }
 
     #[test]
     fn the_prefix_goes_before_every_key() {
-        assert!(plan(Scenario::Rush, &CROWD, 7, "run-3-").iter().all(|o| o.key.starts_with("run-3-k")));
+        for scenario in Scenario::ALL {
+            let mut orders = plan(scenario, &CROWD, 7, "run-3-").into_iter().flatten();
+            assert!(orders.all(|o| o.key.starts_with("run-3-k")), "{scenario:?}");
+        }
     }
 }

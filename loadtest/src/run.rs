@@ -162,6 +162,9 @@ async fn run_one(desk: &Desk, book: &mut Book, card: &StrategyCard, position: us
         let reason = card.unavailable_reason.clone();
         return skipped(reason.unwrap_or_else(|| "The service does not say why.".into()), None);
     }
+    if let Some(reason) = desk.args.scenario.beyond(card) {
+        return skipped(reason, None);
+    }
     let sale = match desk.open(card).await {
         Ok(sale) => sale,
         Err(failure) => {

@@ -2,12 +2,14 @@
 //!
 //! To add one: a file with `orders`, a variant here, an arm in each `match`.
 
+mod holds;
 mod one_buyer_many_clicks;
 mod plenty;
 mod retry_storm;
 mod rush;
 
 use clap::ValueEnum;
+use sellout::wire::StrategyCard;
 
 use crate::crowd::{Crowd, Dice, PlannedOrder};
 
@@ -22,13 +24,20 @@ pub enum Scenario {
     RetryStorm,
     /// One buyer clicks again and again under new keys: the per-buyer limit must stop it.
     OneBuyerManyClicks,
+    /// Short holds are confirmed, released or left to run out; then a rush buys up what came back.
+    Holds,
 }
 
 impl Scenario {
     /// Every kind, for the tests that must hold for each.
     #[cfg(test)]
-    pub const ALL: [Scenario; 4] =
-        [Scenario::Rush, Scenario::Plenty, Scenario::RetryStorm, Scenario::OneBuyerManyClicks];
+    pub const ALL: [Scenario; 5] = [
+        Scenario::Rush,
+        Scenario::Plenty,
+        Scenario::RetryStorm,
+        Scenario::OneBuyerManyClicks,
+        Scenario::Holds,
+    ];
 
     /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -37,16 +46,35 @@ impl Scenario {
             Scenario::Plenty => "plenty",
             Scenario::RetryStorm => "retry-storm",
             Scenario::OneBuyerManyClicks => "one-buyer-many-clicks",
+            Scenario::Holds => "holds",
         }
     }
 
-    /// The requests, in the sequence in which they are taken.
-    pub fn orders(self, crowd: &Crowd, dice: &mut Dice) -> Vec<PlannedOrder> {
+    /// The orders, in the sequence in which they are taken: waves of them, where the next one begins when
+    /// all is quiet after the last.
+    pub fn waves(self, crowd: &Crowd, dice: &mut Dice) -> Vec<Vec<PlannedOrder>> {
         match self {
-            Scenario::Rush => rush::orders(crowd),
-            Scenario::Plenty => plenty::orders(crowd),
-            Scenario::RetryStorm => retry_storm::orders(crowd, dice),
-            Scenario::OneBuyerManyClicks => one_buyer_many_clicks::orders(crowd),
+            Scenario::Rush => vec![rush::orders(crowd)],
+            Scenario::Plenty => vec![plenty::orders(crowd)],
+            Scenario::RetryStorm => vec![retry_storm::orders(crowd, dice)],
+            Scenario::OneBuyerManyClicks => vec![one_buyer_many_clicks::orders(crowd)],
+            Scenario::Holds => holds::waves(crowd, dice).into(),
+        }
+    }
+
+    /// Why this strategy cannot be run so.
+    pub fn beyond(self, card: &StrategyCard) -> Option<String> {
+        match self {
+            Scenario::Holds if !card.holds => Some("It gives no units back, so none can be held.".into()),
+            _ => None,
+        }
+    }
+
+    /// Why this crowd would prove nothing.
+    pub fn too_few(self, stock: i64, crowd: &Crowd) -> Option<String> {
+        match self {
+            Scenario::Holds => holds::too_few(stock, crowd),
+            _ => None,
         }
     }
 
