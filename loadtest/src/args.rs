@@ -238,6 +238,7 @@ mod tests {
             "--host 127.0.0.1:8080",
             "--scenario stampede",
             "--scenario holds --attempts 399",
+            "--scenario carts --attempts 599",
             "--scenario plenty --attempts 1000000 --quantity 1000000",
         ] {
             assert!(refused(&format!("sellout-load {flags}")), "{flags}");

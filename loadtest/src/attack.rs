@@ -16,33 +16,30 @@ use goose::config::GooseConfiguration;
 use goose::metrics::GooseMetrics;
 use goose::prelude::*;
 use tokio::sync::Barrier;
-use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::args::Args;
 use crate::buyer::{self, Heard};
 use crate::client::Service;
-use crate::crowd::PlannedOrder;
+use crate::crowd::Errand;
+use crate::hall::Hall;
 use crate::history::History;
 use crate::interrupt;
-use crate::tally::Witness;
 
 /// A buyer who died on the way must not keep the others from starting.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// Nor from ending: goose waits for every user to say that he is done, for ever.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the buyers of one sale share.
+/// What the buyers of one wave share.
 pub struct Ground {
     /// The service.
     pub service: Service,
-    /// The sale.
-    pub sale: Uuid,
-    /// Who listens, to all waves of it.
-    pub witness: Arc<Witness>,
+    /// The sales, and who listens, in all waves.
+    pub hall: Arc<Hall>,
     /// What is on file.
     pub history: Arc<History>,
-    plan: Vec<PlannedOrder>,
+    plan: Vec<Errand>,
     next: AtomicUsize,
     start: Barrier,
     first_op: u64,
@@ -53,17 +50,15 @@ impl Ground {
     /// Prepares an attack of so many buyers. `first_op` numbers its requests within the run.
     pub fn new(
         service: Service,
-        sale: Uuid,
-        witness: Arc<Witness>,
-        plan: Vec<PlannedOrder>,
+        hall: Arc<Hall>,
+        plan: Vec<Errand>,
         buyers: usize,
         history: Arc<History>,
         first_op: u64,
     ) -> Self {
         Ground {
             service,
-            sale,
-            witness,
+            hall,
             history,
             plan,
             next: AtomicUsize::new(0),
@@ -73,13 +68,13 @@ impl Ground {
         }
     }
 
-    /// The next order and its number, each exactly once.
-    fn ticket(&self) -> Option<(u64, &PlannedOrder)> {
+    /// The next request and its number, each exactly once.
+    fn ticket(&self) -> Option<(u64, &Errand)> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
-        self.plan.get(n).map(|order| (self.first_op + n as u64, order))
+        self.plan.get(n).map(|errand| (self.first_op + n as u64, errand))
     }
 
-    /// Is no order left to be sent?
+    /// Is no request left to be sent?
     fn used_up(&self) -> bool {
         self.next.load(Ordering::Relaxed) >= self.plan.len()
     }
@@ -91,7 +86,7 @@ impl Ground {
 
 /// Lets the buyers go and waits for the last answer. The error is a sentence.
 pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
-    let heard_before = ground.witness.answered();
+    let heard_before = ground.hall.witness.answered();
     let order_limit = Duration::from_millis(args.timeout_ms);
     let watchdog = tokio::spawn(end_without_the_dead(Arc::clone(ground), order_limit + END_LIMIT));
     let launched = launch(ground, &args.host, args.buyers).await;
@@ -101,7 +96,7 @@ pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
         return Err(format!("the history could not be written: {why}"));
     }
     let seen = metrics.requests.get("POST order").map_or(0, |r| r.raw_data.counter as u64);
-    let heard = ground.witness.answered() - heard_before;
+    let heard = ground.hall.witness.answered() - heard_before;
     if seen != heard {
         eprintln!("sellout-load: goose counted {seen} requests, the witness heard {heard} answers.");
     }
@@ -113,7 +108,7 @@ async fn end_without_the_dead(ground: Arc<Ground>, limit: Duration) {
     let (mut answered, mut since) = (0, Instant::now());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = ground.witness.signs_of_life();
+        let now = ground.hall.witness.signs_of_life();
         if now != answered || !(ground.used_up() || interrupt::asked()) {
             (answered, since) = (now, Instant::now());
         } else if since.elapsed() > limit {
@@ -163,10 +158,10 @@ fn arrive(ground: Arc<Ground>, _user: &mut GooseUser) -> Doing<'_> {
 fn shop(ground: Arc<Ground>, user: &mut GooseUser) -> Doing<'_> {
     Box::pin(async move {
         while !interrupt::asked() {
-            let Some((op, order)) = ground.ticket() else {
+            let Some((op, errand)) = ground.ticket() else {
                 break;
             };
-            let Heard { took, status, answer } = match buyer::buy(&ground, op, order).await {
+            let Heard { took, status, answer } = match buyer::run(&ground, op, errand).await {
                 Ok(heard) => heard,
                 Err(e) => {
                     // A witness that cannot write must not let another order go.

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use sellout::wire::{
-    Audit, Environment, LedgerRow, NewOrder, NewSale, Problem, Run, SaleView, StrategyCard, Tally,
+    Audit, CartItem, Environment, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
+    StrategyCard, Tally,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::crowd::{PlannedOrder, Then};
+use crate::cart_answer::CartAnswer;
+use crate::crowd::{PlannedCart, PlannedOrder, Then};
 use crate::ending::Ended;
 
 /// Limit of everything that is not an order: ledgers may be long.
@@ -138,6 +140,17 @@ impl Service {
             Err(failure) => (None, Answer::none(&failure)),
             Ok((status, None)) => (Some(status), Answer::broken_off(status)),
             Ok((status, Some(body))) => (Some(status), Answer::read(status, &body)),
+        }
+    }
+
+    /// Sends one cart, once.
+    pub async fn cart(&self, cart: &PlannedCart, items: &[CartItem]) -> (Option<u16>, CartAnswer) {
+        let body = NewCart { buyer_id: cart.buyer_id.clone(), items: items.to_vec(), hold_seconds: None };
+        let request = self.signed(self.http.post(format!("{}/v1/orders", self.host)));
+        match once(request.header("idempotency-key", &cart.key).json(&body)).await {
+            Err(failure) => (None, CartAnswer::Other(Answer::none(&failure))),
+            Ok((status, None)) => (Some(status), CartAnswer::Other(Answer::broken_off(status))),
+            Ok((status, Some(body))) => (Some(status), CartAnswer::read(status, &body)),
         }
     }
 

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use sellout::wire::CartItem;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::crowd::PlannedOrder;
+use crate::cart_answer::CartAnswer;
+use crate::crowd::{PlannedCart, PlannedOrder};
 use crate::ending::Ended;
 
 /// The file, and the clock that its lines share.
@@ -42,6 +44,27 @@ struct Complete {
     op: u64,
     answer: &'static str,
     order_id: Option<Uuid>,
+    t_us: u64,
+}
+
+#[derive(Serialize)]
+struct InvokeCart<'a> {
+    event: &'static str,
+    op: u64,
+    key: &'a str,
+    buyer: &'a str,
+    items: &'a [CartItem],
+    t_us: u64,
+}
+
+#[derive(Serialize)]
+struct CompleteCart<'a> {
+    event: &'static str,
+    op: u64,
+    answer: &'static str,
+    /// Sale and order id.
+    orders: &'a [(Uuid, Uuid)],
+    short: &'a [Uuid],
     t_us: u64,
 }
 
@@ -94,6 +117,23 @@ impl History {
         let order_id = if let Answer::Sold(id) = answer { Some(id) } else { None };
         let line = Complete { event: "complete", op, answer: answer.name(), order_id, t_us: self.now_us() };
         self.write(&line)
+    }
+
+    /// Before a cart is sent. On an error it must not be.
+    pub fn invoke_cart(&self, op: u64, cart: &PlannedCart, items: &[CartItem]) -> io::Result<()> {
+        let (key, buyer) = (&cart.key, &cart.buyer_id);
+        self.write(&InvokeCart { event: "invoke", op, key, buyer, items, t_us: self.now_us() })
+    }
+
+    /// After the answer to it.
+    pub fn complete_cart(&self, op: u64, answer: &CartAnswer) -> io::Result<()> {
+        let (orders, short): (&[_], &[_]) = match answer {
+            CartAnswer::Sold(_, orders) => (orders, &[]),
+            CartAnswer::Short(short) => (&[], short),
+            CartAnswer::Other(_) => (&[], &[]),
+        };
+        let (event, answer) = ("complete", answer.whole().name());
+        self.write(&CompleteCart { event, op, answer, orders, short, t_us: self.now_us() })
     }
 
     /// Before a hold is confirmed or released. On an error it must not be.

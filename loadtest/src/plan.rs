@@ -4,14 +4,14 @@
 //! divide the work, and a second run with the same seed asks for the same orders in the same
 //! sequence. What happens between them stays the operating system's.
 
-use crate::crowd::{Crowd, Dice, PlannedOrder};
+use crate::crowd::{Crowd, Dice, Errand};
 use crate::scenarios::Scenario;
 
-/// The orders of one strategy's run, wave by wave: the same crowd for every strategy, under keys of its own.
-pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<Vec<PlannedOrder>> {
+/// The requests of one strategy's run, wave by wave: the same crowd for every strategy, under keys of its own.
+pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<Vec<Errand>> {
     let mut waves = scenario.waves(crowd, &mut Dice::new(seed));
-    for order in waves.iter_mut().flatten() {
-        order.key.insert_str(0, key_prefix);
+    for errand in waves.iter_mut().flatten() {
+        errand.key_mut().insert_str(0, key_prefix);
     }
     waves
 }
@@ -32,16 +32,21 @@ mod tests {
         for scenario in Scenario::ALL {
             for attempts in [1, 2, 3, 4, 5, 6, 7, 997] {
                 let crowd = Crowd { attempts, buyers: 1, ..CROWD };
-                let orders: Vec<_> = plan(scenario, &crowd, 7, "").into_iter().flatten().collect();
-                assert_eq!(orders.len() as u64, attempts, "{scenario:?}");
-                assert!(orders.iter().all(|o| o.quantity == 2));
+                let sent = plan(scenario, &crowd, 7, "").into_iter().flatten();
+                let quantities = sent.flat_map(|errand| match errand {
+                    Errand::Order(order) => vec![vec![order.quantity]],
+                    Errand::Cart(cart) => vec![cart.items.iter().map(|item| item.quantity).collect()],
+                });
+                let quantities: Vec<Vec<i64>> = quantities.collect();
+                assert_eq!(quantities.len() as u64, attempts, "{scenario:?}");
+                assert!(quantities.iter().flatten().all(|units| *units == 2));
             }
         }
     }
 
     #[test]
     fn the_seed_alone_decides_the_plan() {
-        for scenario in [Scenario::RetryStorm, Scenario::Holds] {
+        for scenario in [Scenario::RetryStorm, Scenario::Holds, Scenario::Carts] {
             let drawn = |seed| plan(scenario, &CROWD, seed, "x-");
             assert_eq!(drawn(7), drawn(7));
             assert_ne!(drawn(7), drawn(8), "{scenario:?}");
@@ -51,8 +56,8 @@ mod tests {
     #[test]
     fn the_prefix_goes_before_every_key() {
         for scenario in Scenario::ALL {
-            let mut orders = plan(scenario, &CROWD, 7, "run-3-").into_iter().flatten();
-            assert!(orders.all(|o| o.key.starts_with("run-3-k")), "{scenario:?}");
+            let mut sent = plan(scenario, &CROWD, 7, "run-3-").into_iter().flatten();
+            assert!(sent.all(|mut errand| errand.key_mut().starts_with("run-3-k")), "{scenario:?}");
         }
     }
 }
