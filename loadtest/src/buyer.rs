@@ -1,5 +1,5 @@
-//! What one buyer does with one request of the plan: he sends it, and ends the hold if it is one. Each request
-//! is on file before it leaves and told to the witness when its answer is there.
+//! What one buyer does with one request of the plan: he sends it, and ends the hold if it is one. Each of
+//! them is on file before it leaves and told to the witness when its answer is there.
 
 use std::io;
 use std::time::Duration;

@@ -7,7 +7,7 @@
 use crate::crowd::{Crowd, Dice, Errand};
 use crate::scenarios::Scenario;
 
-/// The requests of one strategy's run, wave by wave: the same crowd for every strategy, under keys of its own.
+/// The requests of one strategy's run, wave by wave: the same crowd for all, under keys of its own.
 pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<Vec<Errand>> {
     let mut waves = scenario.waves(crowd, &mut Dice::new(seed));
     for errand in waves.iter_mut().flatten() {
