@@ -9,6 +9,7 @@ mod dashboard;
 mod demo;
 mod faults;
 mod lifecycle;
+mod scenarios;
 mod services;
 mod statements;
 mod support;
