@@ -129,6 +129,9 @@ impl Args {
         if self.opening().is_some_and(|units| self.quantity > units) {
             return Err("--quantity is above --stock: nobody could buy.".into());
         }
+        if let Some(why) = self.scenario.too_few(self.stock, &self.crowd()) {
+            return Err(why);
+        }
         self.check_outputs()
     }
 
@@ -234,6 +237,8 @@ mod tests {
             "--json - --export-markdown -",
             "--host 127.0.0.1:8080",
             "--scenario stampede",
+            "--scenario holds --attempts 399",
+            "--scenario carts --attempts 599",
             "--scenario plenty --attempts 1000000 --quantity 1000000",
         ] {
             assert!(refused(&format!("sellout-load {flags}")), "{flags}");

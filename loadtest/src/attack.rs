@@ -16,33 +16,32 @@ use goose::config::GooseConfiguration;
 use goose::metrics::GooseMetrics;
 use goose::prelude::*;
 use tokio::sync::Barrier;
-use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::args::Args;
+use crate::buyer::{self, Heard};
 use crate::client::Service;
-use crate::crowd::PlannedOrder;
+use crate::crowd::Errand;
+use crate::hall::Hall;
 use crate::history::History;
 use crate::interrupt;
-use crate::tally::Witness;
 
 /// A buyer who died on the way must not keep the others from starting.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// Nor from ending: goose waits for every user to say that he is done, for ever.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the buyers of one sale share.
+/// What the buyers of one wave share.
 pub struct Ground {
     /// The service.
     pub service: Service,
-    /// The sale.
-    pub sale: Uuid,
-    /// Who listens.
-    pub witness: Witness,
-    plan: Vec<PlannedOrder>,
+    /// The sales, and who listens, in all waves.
+    pub hall: Arc<Hall>,
+    /// What is on file.
+    pub history: Arc<History>,
+    plan: Vec<Errand>,
     next: AtomicUsize,
     start: Barrier,
-    history: Arc<History>,
     first_op: u64,
     unwritten: OnceLock<String>,
 }
@@ -51,37 +50,31 @@ impl Ground {
     /// Prepares an attack of so many buyers. `first_op` numbers its requests within the run.
     pub fn new(
         service: Service,
-        sale: Uuid,
-        plan: Vec<PlannedOrder>,
+        hall: Arc<Hall>,
+        plan: Vec<Errand>,
         buyers: usize,
         history: Arc<History>,
         first_op: u64,
     ) -> Self {
         Ground {
             service,
-            sale,
-            witness: Witness::default(),
+            hall,
+            history,
             plan,
             next: AtomicUsize::new(0),
             start: Barrier::new(buyers),
-            history,
             first_op,
             unwritten: OnceLock::new(),
         }
     }
 
-    /// Requests that will be sent, unless the run is interrupted.
-    pub fn planned(&self) -> usize {
-        self.plan.len()
-    }
-
-    /// The next order and its number, each exactly once.
-    fn ticket(&self) -> Option<(u64, &PlannedOrder)> {
+    /// The next request and its number, each exactly once.
+    fn ticket(&self) -> Option<(u64, &Errand)> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
-        self.plan.get(n).map(|order| (self.first_op + n as u64, order))
+        self.plan.get(n).map(|errand| (self.first_op + n as u64, errand))
     }
 
-    /// Is no order left to be sent?
+    /// Is no request left to be sent?
     fn used_up(&self) -> bool {
         self.next.load(Ordering::Relaxed) >= self.plan.len()
     }
@@ -93,6 +86,7 @@ impl Ground {
 
 /// Lets the buyers go and waits for the last answer. The error is a sentence.
 pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
+    let heard_before = ground.hall.witness.answered();
     let order_limit = Duration::from_millis(args.timeout_ms);
     let watchdog = tokio::spawn(end_without_the_dead(Arc::clone(ground), order_limit + END_LIMIT));
     let launched = launch(ground, &args.host, args.buyers).await;
@@ -102,7 +96,7 @@ pub async fn attack(ground: &Arc<Ground>, args: &Args) -> Result<(), String> {
         return Err(format!("the history could not be written: {why}"));
     }
     let seen = metrics.requests.get("POST order").map_or(0, |r| r.raw_data.counter as u64);
-    let heard = ground.witness.answered();
+    let heard = ground.hall.witness.answered() - heard_before;
     if seen != heard {
         eprintln!("sellout-load: goose counted {seen} requests, the witness heard {heard} answers.");
     }
@@ -114,7 +108,7 @@ async fn end_without_the_dead(ground: Arc<Ground>, limit: Duration) {
     let (mut answered, mut since) = (0, Instant::now());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = ground.witness.answered();
+        let now = ground.hall.witness.signs_of_life();
         if now != answered || !(ground.used_up() || interrupt::asked()) {
             (answered, since) = (now, Instant::now());
         } else if since.elapsed() > limit {
@@ -164,22 +158,17 @@ fn arrive(ground: Arc<Ground>, _user: &mut GooseUser) -> Doing<'_> {
 fn shop(ground: Arc<Ground>, user: &mut GooseUser) -> Doing<'_> {
     Box::pin(async move {
         while !interrupt::asked() {
-            let Some((op, order)) = ground.ticket() else {
+            let Some((op, errand)) = ground.ticket() else {
                 break;
             };
-            if let Err(e) = ground.history.invoke(op, ground.sale, order) {
-                // A witness that cannot write must not let the order go.
-                let _ = ground.unwritten.set(e.to_string());
-                break;
-            }
-            let sent = ground.witness.sending(order);
-            let (status, answer) = ground.service.order(ground.sale, order).await;
-            let took = sent.elapsed();
-            ground.witness.heard(order, answer, took);
-            if let Err(e) = ground.history.complete(op, answer) {
-                let _ = ground.unwritten.set(e.to_string());
-                break;
-            }
+            let Heard { took, status, answer } = match buyer::run(&ground, op, errand).await {
+                Ok(heard) => heard,
+                Err(e) => {
+                    // A witness that cannot write must not let another order go.
+                    let _ = ground.unwritten.set(e.to_string());
+                    break;
+                }
+            };
             let sane = !matches!(answer, Answer::Error | Answer::Unknown);
             user.record_custom_request_duration("POST", "order", took, sane, status, Some(answer.name()))
                 .await?;

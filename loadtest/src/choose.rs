@@ -75,6 +75,8 @@ mod tests {
             available: true,
             unavailable_reason: None,
             doc: String::new(),
+            holds: true,
+            carts: true,
             statements: vec![],
             source: String::new(),
             lock: None,

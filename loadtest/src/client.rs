@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use sellout::wire::{
-    Audit, Environment, LedgerRow, NewOrder, NewSale, Problem, Run, SaleView, StrategyCard, Tally,
+    Audit, CartItem, Environment, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
+    StrategyCard, Tally,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::crowd::PlannedOrder;
+use crate::cart_answer::CartAnswer;
+use crate::crowd::{PlannedCart, PlannedOrder, Then};
+use crate::ending::Ended;
 
 /// Limit of everything that is not an order: ledgers may be long.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -126,17 +129,38 @@ impl Service {
 
     /// Sends one order, once, and says what came back, with the status if there was one.
     pub async fn order(&self, sale: Uuid, order: &PlannedOrder) -> (Option<u16>, Answer) {
-        let body =
-            NewOrder { buyer_id: order.buyer_id.clone(), quantity: order.quantity, hold_seconds: None };
+        let body = NewOrder {
+            buyer_id: order.buyer_id.clone(),
+            quantity: order.quantity,
+            hold_seconds: order.hold.map(|hold| hold.seconds),
+        };
         let url = format!("{}/v1/sales/{sale}/orders", self.host);
         let request = self.signed(self.http.post(url)).header("idempotency-key", &order.key).json(&body);
-        match request.send().await {
+        match once(request).await {
             Err(failure) => (None, Answer::none(&failure)),
-            Ok(response) => {
-                let status = response.status().as_u16();
-                let read = response.bytes().await;
-                (Some(status), read.map_or(Answer::broken_off(status), |body| Answer::read(status, &body)))
-            }
+            Ok((status, None)) => (Some(status), Answer::broken_off(status)),
+            Ok((status, Some(body))) => (Some(status), Answer::read(status, &body)),
+        }
+    }
+
+    /// Sends one cart, once.
+    pub async fn cart(&self, cart: &PlannedCart, items: &[CartItem]) -> (Option<u16>, CartAnswer) {
+        let body = NewCart { buyer_id: cart.buyer_id.clone(), items: items.to_vec(), hold_seconds: None };
+        let request = self.signed(self.http.post(format!("{}/v1/orders", self.host)));
+        match once(request.header("idempotency-key", &cart.key).json(&body)).await {
+            Err(failure) => (None, CartAnswer::Other(Answer::none(&failure))),
+            Ok((status, None)) => (Some(status), CartAnswer::Other(Answer::broken_off(status))),
+            Ok((status, Some(body))) => (Some(status), CartAnswer::read(status, &body)),
+        }
+    }
+
+    /// Confirms or releases a held order, once.
+    pub async fn end(&self, id: Uuid, then: Then, verb: &str) -> Ended {
+        let request = self.signed(self.http.post(format!("{}/v1/orders/{id}/{verb}", self.host)));
+        match once(request).await {
+            Err(failure) => Ended::none(&failure),
+            Ok((status, None)) => Ended::broken_off(status),
+            Ok((status, Some(body))) => Ended::read(then, id, status, &body),
         }
     }
 
@@ -167,6 +191,13 @@ impl Service {
             None => request,
         }
     }
+}
+
+/// One request, never sent again: the status, and the body where it was read to its end.
+async fn once(request: RequestBuilder) -> Result<(u16, Option<Vec<u8>>), reqwest::Error> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    Ok((status, response.bytes().await.ok().map(Vec::from)))
 }
 
 async fn ask(request: RequestBuilder) -> Result<Response, Failure> {

@@ -1,9 +1,9 @@
-//! One strategy: open a sale, let the buyers go, wait until it is quiet, hand in what they heard,
+//! One strategy: open its sales, let the buyers go, wait until it is quiet, hand in what they heard,
 //! read, and have it judged. Whatever goes wrong on the way becomes a row that says so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sellout::audit;
 use sellout::wire::{NewSale, RunResult, SaleView, StrategyCard, Tally};
@@ -13,14 +13,17 @@ use crate::args::Args;
 use crate::attack::{Ground, attack};
 use crate::client::{Failure, Service};
 use crate::cpu;
+use crate::crowd::Errand;
+use crate::hall::{Hall, Stall};
 use crate::history::History;
+use crate::interrupt;
 use crate::plan::plan;
 use crate::progress::Progress;
+use crate::settle;
 use crate::tally::Figures;
+use crate::together::together;
 use crate::verdict::{Case, Judged};
 
-const SETTLE_LIMIT: Duration = Duration::from_secs(30);
-const SETTLE_STEP: Duration = Duration::from_millis(50);
 /// The ledger and the audit are two calls; something may happen between them once, not again and again.
 const READ_TIMES: u32 = 3;
 
@@ -53,37 +56,38 @@ pub struct Outcome {
 }
 
 impl Desk {
-    /// Opens the sale of a strategy.
-    pub async fn open(&self, card: &StrategyCard) -> Result<SaleView, Failure> {
-        let sale = NewSale {
-            name: format!("{}: {}", self.args.scenario.name(), card.id),
-            units: self.opening,
-            strategy: card.id.clone(),
-            per_buyer_limit: self.args.limit(),
-            ..NewSale::default()
-        };
-        self.service.open_sale(&sale).await
+    /// Opens the sales of a strategy.
+    pub async fn open(&self, card: &StrategyCard) -> Result<Vec<SaleView>, Failure> {
+        let (scenario, mut opened) = (self.args.scenario, Vec::new());
+        for n in 1..=scenario.sales() {
+            let which = if scenario.sales() > 1 { format!(", sale {n}") } else { String::new() };
+            let sale = NewSale {
+                name: format!("{}: {}{which}", scenario.name(), card.id),
+                units: self.opening,
+                strategy: card.id.clone(),
+                per_buyer_limit: self.args.limit(),
+                ..NewSale::default()
+            };
+            opened.push(self.service.open_sale(&sale).await?);
+        }
+        Ok(opened)
     }
 
-    /// Attacks an open sale and judges it. `position` counts strategies from 0.
-    pub async fn run(&self, card: &StrategyCard, sale: Uuid, position: usize) -> Outcome {
-        let ground = Arc::new(self.ground(sale, position));
+    /// Attacks open sales and judges them. `position` counts strategies from 0.
+    pub async fn run(&self, card: &StrategyCard, sales: &[Uuid], position: usize) -> Outcome {
+        let hall = Arc::new(Hall::new(sales));
+        let waves = self.waves(position);
+        let planned = waves.iter().map(Vec::len).sum();
         let cpu_before = self.args.service_pid.and_then(cpu::tree_us);
-        let bar = self.progress.watch(&ground, position, &card.id);
-        let attacked = attack(&ground, &self.args).await;
+        let bar = self.progress.watch(&hall.witness, planned, position, &card.id);
+        let fought = self.fight(&hall, waves, position).await;
         bar.stop();
-        let settled = self.settle(sale).await;
         let cpu_after = self.args.service_pid.and_then(cpu::tree_us);
 
-        let tally = ground.witness.tally(self.args.limit());
-        let (judged, broken) = match attacked {
-            Ok(()) => self.judge(card, sale, &tally, settled).await,
-            Err(why) => {
-                (self.case(card, &tally, false).unread(format!("The attack broke off: {why}.")), Some(why))
-            }
-        };
-        let mut row = row(card, Some(sale), judged);
-        add_figures(&mut row, &tally, ground.witness.figures());
+        let (sale, judged, broken) = self.judge_all(card, &hall, fought).await;
+        let mut row = row(card, sale, judged);
+        let tally = hall.witness.tally(self.args.limit());
+        add_figures(&mut row, &tally, hall.witness.figures());
         row.service_cpu_us_per_attempt = cpu_before
             .zip(cpu_after)
             .filter(|_| tally.attempts > 0)
@@ -91,19 +95,70 @@ impl Desk {
         Outcome { row, broken }
     }
 
-    fn ground(&self, sale: Uuid, position: usize) -> Ground {
-        let prefix = format!("{}-{position}-", self.run_id);
-        let orders = plan(self.args.scenario, &self.args.crowd(), self.seed, &prefix);
-        let first_op = position as u64 * self.args.attempts;
-        let buyers = usize::try_from(self.args.buyers).unwrap_or(usize::MAX);
-        Ground::new(self.service.clone(), sale, orders, buyers, Arc::clone(&self.history), first_op)
+    /// Each sale by itself, and all of them together.
+    async fn judge_all(
+        &self,
+        card: &StrategyCard,
+        hall: &Hall,
+        fought: Result<Result<(), Failure>, String>,
+    ) -> (Option<Uuid>, Judged, Option<String>) {
+        let (mut all, mut broken) = (Vec::new(), None);
+        for Stall { sale, witness } in &hall.stalls {
+            let tally = witness.tally(self.args.limit());
+            let (judged, why) = match &fought {
+                Ok(settled) => self.judge(card, *sale, &tally, settled).await,
+                Err(why) => {
+                    let unread = format!("The attack broke off: {why}.");
+                    (self.case(card, &tally, false).unread(unread), Some(why.clone()))
+                }
+            };
+            broken = broken.or(why);
+            all.push((*sale, judged));
+        }
+        match together(all) {
+            Some((sale, judged)) => (Some(sale), judged, broken),
+            None => (None, Judged::skipped(self.opening, "It had no sale.".into()), broken),
+        }
     }
 
-    /// Waits until no order is under way. Past the limit the audit will say so itself.
-    async fn settle(&self, sale: Uuid) -> Result<(), Failure> {
-        let begun = Instant::now();
-        while self.service.sale(sale).await?.live.in_flight > 0 && begun.elapsed() < SETTLE_LIMIT {
-            tokio::time::sleep(SETTLE_STEP).await;
+    fn waves(&self, position: usize) -> Vec<Vec<Errand>> {
+        let prefix = format!("{}-{position}-", self.run_id);
+        plan(self.args.scenario, &self.args.crowd(), self.seed, &prefix)
+    }
+
+    /// One wave after another, each until all is quiet. An error is a sentence: an attack broke off.
+    async fn fight(
+        &self,
+        hall: &Arc<Hall>,
+        waves: Vec<Vec<Errand>>,
+        position: usize,
+    ) -> Result<Result<(), Failure>, String> {
+        let mut op = position as u64 * self.args.attempts;
+        for wave in waves {
+            if interrupt::asked() {
+                break;
+            }
+            let (first_op, holds) = (op, wave.iter().any(Errand::holds));
+            op += wave.len() as u64;
+            let buyers = usize::try_from(self.args.buyers).unwrap_or(usize::MAX);
+            let (service, history) = (self.service.clone(), Arc::clone(&self.history));
+            let ground = Ground::new(service, Arc::clone(hall), wave, buyers, history, first_op);
+            attack(&Arc::new(ground), &self.args).await?;
+            if let Err(failure) = self.settle(hall, holds).await {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits until no order is under way, nor any hold left to run out.
+    async fn settle(&self, hall: &Hall, holds: bool) -> Result<(), Failure> {
+        for Stall { sale, witness } in &hall.stalls {
+            settle::quiet(&self.service, *sale).await?;
+            if holds {
+                settle::no_hold_is_left(&self.service, *sale, self.opening).await?;
+                witness.units_came_back();
+            }
         }
         Ok(())
     }
@@ -113,17 +168,17 @@ impl Desk {
         card: &StrategyCard,
         sale: Uuid,
         tally: &Tally,
-        settled: Result<(), Failure>,
+        settled: &Result<(), Failure>,
     ) -> (Judged, Option<String>) {
-        let handed_in = match settled {
-            Ok(()) => self.hand_in(sale, tally).await,
-            Err(failure) => Err(failure),
+        let unread = |failure: &Failure| {
+            (self.case(card, tally, false).unread(unreadable("sale", failure)), gone(failure))
         };
-        match handed_in {
+        if let Err(failure) = settled {
+            return unread(failure);
+        }
+        match self.hand_in(sale, tally).await {
             Ok(taken) => self.read(sale, &self.case(card, tally, taken)).await,
-            Err(failure) => {
-                (self.case(card, tally, false).unread(unreadable("sale", &failure)), gone(&failure))
-            }
+            Err(failure) => unread(&failure),
         }
     }
 

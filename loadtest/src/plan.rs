@@ -4,16 +4,16 @@
 //! divide the work, and a second run with the same seed asks for the same orders in the same
 //! sequence. What happens between them stays the operating system's.
 
-use crate::crowd::{Crowd, Dice, PlannedOrder};
+use crate::crowd::{Crowd, Dice, Errand};
 use crate::scenarios::Scenario;
 
-/// The orders of one strategy's run: the same crowd for every strategy, under keys of its own.
-pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<PlannedOrder> {
-    let mut orders = scenario.orders(crowd, &mut Dice::new(seed));
-    for order in &mut orders {
-        order.key.insert_str(0, key_prefix);
+/// The requests of one strategy's run, wave by wave: the same crowd for all, under keys of its own.
+pub fn plan(scenario: Scenario, crowd: &Crowd, seed: u64, key_prefix: &str) -> Vec<Vec<Errand>> {
+    let mut waves = scenario.waves(crowd, &mut Dice::new(seed));
+    for errand in waves.iter_mut().flatten() {
+        errand.key_mut().insert_str(0, key_prefix);
     }
-    orders
+    waves
 }
 
 /// A seed for a run that asked for none: 32 bits, so that JSON readers with doubles keep it exact.
@@ -32,22 +32,32 @@ mod tests {
         for scenario in Scenario::ALL {
             for attempts in [1, 2, 3, 4, 5, 6, 7, 997] {
                 let crowd = Crowd { attempts, buyers: 1, ..CROWD };
-                let orders = plan(scenario, &crowd, 7, "");
-                assert_eq!(orders.len() as u64, attempts, "{scenario:?}");
-                assert!(orders.iter().all(|o| o.quantity == 2));
+                let sent = plan(scenario, &crowd, 7, "").into_iter().flatten();
+                let quantities = sent.flat_map(|errand| match errand {
+                    Errand::Order(order) => vec![vec![order.quantity]],
+                    Errand::Cart(cart) => vec![cart.items.iter().map(|item| item.quantity).collect()],
+                });
+                let quantities: Vec<Vec<i64>> = quantities.collect();
+                assert_eq!(quantities.len() as u64, attempts, "{scenario:?}");
+                assert!(quantities.iter().flatten().all(|units| *units == 2));
             }
         }
     }
 
     #[test]
     fn the_seed_alone_decides_the_plan() {
-        let storm = |seed| plan(Scenario::RetryStorm, &CROWD, seed, "x-");
-        assert_eq!(storm(7), storm(7));
-        assert_ne!(storm(7), storm(8));
+        for scenario in [Scenario::RetryStorm, Scenario::Holds, Scenario::Carts] {
+            let drawn = |seed| plan(scenario, &CROWD, seed, "x-");
+            assert_eq!(drawn(7), drawn(7));
+            assert_ne!(drawn(7), drawn(8), "{scenario:?}");
+        }
     }
 
     #[test]
     fn the_prefix_goes_before_every_key() {
-        assert!(plan(Scenario::Rush, &CROWD, 7, "run-3-").iter().all(|o| o.key.starts_with("run-3-k")));
+        for scenario in Scenario::ALL {
+            let mut sent = plan(scenario, &CROWD, 7, "run-3-").into_iter().flatten();
+            assert!(sent.all(|mut errand| errand.key_mut().starts_with("run-3-k")), "{scenario:?}");
+        }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use sellout::wire::RunResult;
 use tokio::task::JoinHandle;
 
-use crate::attack::Ground;
 use crate::report::sold;
+use crate::tally::Witness;
 
 const STEP: Duration = Duration::from_millis(200);
 const WIDTH: usize = 20;
@@ -42,15 +42,15 @@ impl Progress {
     }
 
     /// Follows an attack, on a terminal.
-    pub fn watch(&self, ground: &Arc<Ground>, position: usize, id: &str) -> Bar {
+    pub fn watch(&self, witness: &Arc<Witness>, planned: usize, position: usize, id: &str) -> Bar {
         if !self.wanted || !self.terminal {
             return Bar(None);
         }
-        let (ground, label) = (Arc::clone(ground), self.label(position, id));
+        let (witness, label) = (Arc::clone(witness), self.label(position, id));
         Bar(Some(tokio::spawn(async move {
             loop {
-                let done = usize::try_from(ground.witness.answered()).unwrap_or(usize::MAX);
-                let _ = write!(stderr(), "\r\x1b[K{label}  {}", bar(done, ground.planned()));
+                let done = usize::try_from(witness.answered()).unwrap_or(usize::MAX);
+                let _ = write!(stderr(), "\r\x1b[K{label}  {}", bar(done, planned));
                 tokio::time::sleep(STEP).await;
             }
         })))

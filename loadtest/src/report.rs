@@ -168,6 +168,8 @@ pub mod samples {
             available: true,
             unavailable_reason: None,
             doc: String::new(),
+            holds: true,
+            carts: true,
             statements: vec![],
             source: String::new(),
             lock: None,

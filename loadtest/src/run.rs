@@ -162,15 +162,19 @@ async fn run_one(desk: &Desk, book: &mut Book, card: &StrategyCard, position: us
         let reason = card.unavailable_reason.clone();
         return skipped(reason.unwrap_or_else(|| "The service does not say why.".into()), None);
     }
-    let sale = match desk.open(card).await {
-        Ok(sale) => sale,
+    if let Some(reason) = desk.args.scenario.beyond(card) {
+        return skipped(reason, None);
+    }
+    let sales: Vec<_> = match desk.open(card).await {
+        Ok(sales) => sales.iter().map(|sale| sale.id).collect(),
         Err(failure) => {
             return skipped(format!("Its sale could not be opened ({failure})."), gone(&failure));
         }
     };
-    book.run.current = Some(Current { strategy: card.id.clone(), sale_id: sale.id });
+    // The page shows one sale at a time: the first of them.
+    book.run.current = sales.first().map(|sale| Current { strategy: card.id.clone(), sale_id: *sale });
     book.show().await;
-    desk.run(card, sale.id, position).await
+    desk.run(card, &sales, position).await
 }
 
 impl Book {

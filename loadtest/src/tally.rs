@@ -10,11 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use sellout::wire::{Answers, Latency, Tally, ToldYes};
-use uuid::Uuid;
+use sellout::wire::{Answers, Latency, Tally};
 
 use crate::answer::Answer;
 use crate::crowd::PlannedOrder;
+use crate::ending::Ended;
+use crate::operation::Operation;
 
 /// Listens to every buyer of one sale.
 #[derive(Default)]
@@ -22,6 +23,7 @@ pub struct Witness {
     in_flight: AtomicU64,
     peak: AtomicU64,
     answered: AtomicU64,
+    ended: AtomicU64,
     notes: Mutex<Notes>,
 }
 
@@ -32,19 +34,13 @@ struct Notes {
     sold_out_quantity_min: Option<i64>,
     latency: BTreeMap<&'static str, Histogram<u64>>,
     first_sent: Option<Instant>,
+    /// From the first request to the last answer, without the rests.
+    busy: Duration,
+    /// From the first request to where the last key was told yes for the first time: units were left then.
+    busy_selling: Duration,
     last_answer: Option<Instant>,
-    /// When the last key was told yes for the first time: units were left until then.
-    last_new_yes: Option<Instant>,
-}
-
-/// One key and all that its attempts heard.
-struct Operation {
-    buyer_id: String,
-    quantity: i64,
-    sent: u64,
-    answered: u64,
-    order_ids: Vec<Uuid>,
-    doubt: bool,
+    rested: Duration,
+    resting: bool,
 }
 
 /// The speeds of one strategy.
@@ -70,6 +66,11 @@ impl Witness {
         self.peak.fetch_max(under_way, Ordering::SeqCst);
         let now = Instant::now();
         notes.first_sent.get_or_insert(now);
+        if std::mem::take(&mut notes.resting)
+            && let Some(since) = notes.last_answer
+        {
+            notes.rested += now.duration_since(since);
+        }
         now
     }
 
@@ -77,24 +78,53 @@ impl Witness {
     pub fn heard(&self, order: &PlannedOrder, answer: Answer, took: Duration) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.answered.fetch_add(1, Ordering::Relaxed);
-        let now = Instant::now();
         let mut notes = self.notes();
-        notes.last_answer = Some(now);
         notes.count(answer, order.quantity);
         notes.time(answer.name(), took);
+        let new_yes = notes.keys.get_mut(&order.key).is_some_and(|operation| operation.heard(answer));
+        notes.goes_on(new_yes);
+    }
+
+    /// A held order is about to be confirmed or released. Returns when.
+    pub fn ending(&self, order: &PlannedOrder) -> Instant {
+        if let Some(operation) = self.notes().keys.get_mut(&order.key) {
+            operation.ending();
+        }
+        Instant::now()
+    }
+
+    /// And so it was. No attempt of its own; but where it went wrong, the order went wrong with it.
+    pub fn ended(&self, order: &PlannedOrder, ended: Ended, took: Duration) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        let mut notes = self.notes();
+        if let Some(verb) = order.hold.and_then(|hold| hold.then.verb()) {
+            notes.time(verb, took);
+        }
         let Some(operation) = notes.keys.get_mut(&order.key) else {
             return;
         };
-        operation.answered += 1;
-        operation.doubt |= answer == Answer::Unknown;
-        if let Answer::Sold(id) = answer
-            && !operation.order_ids.contains(&id)
-        {
-            operation.order_ids.push(id);
-            if operation.order_ids.len() == 1 {
-                notes.last_new_yes = Some(now);
+        let new_yes = operation.ended(ended);
+        if matches!(ended, Ended::Error | Ended::Unknown) && operation.fails() {
+            notes.answers.sold -= 1;
+            match ended {
+                Ended::Error => notes.answers.error += 1,
+                _ => notes.answers.unknown += 1,
             }
         }
+        notes.goes_on(new_yes);
+    }
+
+    /// Units may have come back since somebody was refused, and no request is under way. Who was told sold
+    /// out before was told the truth, and says nothing about what is left at the end.
+    pub fn units_came_back(&self) {
+        let mut notes = self.notes();
+        notes.sold_out_quantity_min = None;
+        notes.resting = true;
+    }
+
+    /// Changes with every answer, of whatever kind.
+    pub fn signs_of_life(&self) -> u64 {
+        self.answered() + self.ended.load(Ordering::Relaxed)
     }
 
     /// Answers so far, for the eye.
@@ -130,15 +160,11 @@ impl Witness {
     /// How fast it went.
     pub fn figures(&self) -> Figures {
         let notes = self.notes();
-        let since_start = |end: Option<Instant>| match (notes.first_sent, end) {
-            (Some(start), Some(end)) => end.duration_since(start).as_secs_f64(),
-            _ => 0.0,
-        };
-        let sold = notes.keys.values().filter(|k| !k.order_ids.is_empty()).count() as u64;
-        let seconds = since_start(notes.last_answer);
+        let sold = notes.keys.values().filter(|k| k.is_yes()).count() as u64;
+        let seconds = notes.busy.as_secs_f64();
         Figures {
             seconds,
-            accepted_per_s: per_second(sold, since_start(notes.last_new_yes)),
+            accepted_per_s: per_second(sold, notes.busy_selling.as_secs_f64()),
             rejected_per_s: per_second(notes.answers.sold_out + notes.answers.rejected, seconds),
             latency_us: notes.latency.iter().map(|(name, h)| ((*name).to_owned(), latency(h))).collect(),
         }
@@ -151,6 +177,17 @@ impl Witness {
 }
 
 impl Notes {
+    /// An answer is there.
+    fn goes_on(&mut self, new_yes: bool) {
+        let now = Instant::now();
+        self.last_answer = Some(now);
+        let since_start = self.first_sent.map_or(Duration::ZERO, |first| now.duration_since(first));
+        self.busy = since_start.saturating_sub(self.rested);
+        if new_yes {
+            self.busy_selling = self.busy;
+        }
+    }
+
     fn count(&mut self, answer: Answer, quantity: i64) {
         let answers = &mut self.answers;
         match answer {
@@ -177,40 +214,13 @@ impl Notes {
         }
     }
 
-    /// Units that endless stock would have sold: per key once, per buyer up to the limit.
+    /// Units that endless stock would have sold in the end: per key once, per buyer up to the limit.
     fn demand(&self, limit: Option<i64>) -> i64 {
         let mut per_buyer: HashMap<&str, i64> = HashMap::new();
         for operation in self.keys.values() {
-            *per_buyer.entry(&operation.buyer_id).or_default() += operation.quantity;
+            *per_buyer.entry(&operation.buyer_id).or_default() += operation.wanted();
         }
         per_buyer.values().map(|units| limit.map_or(*units, |limit| limit.min(*units))).sum()
-    }
-}
-
-impl Operation {
-    fn new(order: &PlannedOrder) -> Self {
-        Operation {
-            buyer_id: order.buyer_id.clone(),
-            quantity: order.quantity,
-            sent: 0,
-            answered: 0,
-            order_ids: Vec::new(),
-            doubt: false,
-        }
-    }
-
-    fn told_yes(&self, key: &str) -> Vec<ToldYes> {
-        let told = |order_id: &Uuid| ToldYes {
-            key: key.to_owned(),
-            order_id: *order_id,
-            buyer_id: self.buyer_id.clone(),
-            quantity: self.quantity,
-        };
-        self.order_ids.iter().map(told).collect()
-    }
-
-    fn unknown(&self) -> bool {
-        self.order_ids.is_empty() && (self.doubt || self.sent > self.answered)
     }
 }
 
@@ -230,7 +240,10 @@ fn latency(h: &Histogram<u64>) -> Latency {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::crowd::{Hold, Then};
 
     fn hear(witness: &Witness, n: u64, answer: Answer) {
         let order = PlannedOrder::new(n, 2);
@@ -302,5 +315,53 @@ mod tests {
         let figures = witness.figures();
         assert_eq!(figures.latency_us.keys().collect::<Vec<_>>(), ["sold"]);
         assert!((2_990..=3_010).contains(&figures.latency_us["sold"].p99));
+    }
+
+    #[test]
+    fn a_hold_is_one_attempt_whatever_becomes_of_it_and_its_end_has_a_latency_of_its_own() {
+        let witness = Witness::default();
+        for (n, ended) in [(1, Ended::Done), (2, Ended::TooLate), (3, Ended::Unknown), (4, Ended::Error)] {
+            let hold = Some(Hold { seconds: 1, then: Then::Confirm });
+            let order = PlannedOrder { hold, ..PlannedOrder::new(n, 1) };
+            witness.sending(&order);
+            witness.heard(&order, yes(n.into()), Duration::from_millis(3));
+            for _ in 0..2 {
+                witness.ending(&order);
+                witness.ended(&order, ended, Duration::from_millis(1));
+            }
+        }
+        let tally = witness.tally(None);
+        assert_eq!((tally.attempts, tally.answers.total()), (4, 4));
+        assert_eq!((tally.answers.sold, tally.answers.unknown, tally.answers.error), (2, 1, 1));
+        assert_eq!(tally.told_yes.iter().map(|t| t.key.as_str()).collect::<Vec<_>>(), ["k1"]);
+        assert_eq!(tally.unknown_keys, ["k3"]);
+        let latency = witness.figures().latency_us;
+        assert_eq!(
+            latency.iter().map(|(k, l)| (k.as_str(), l.count)).collect::<Vec<_>>(),
+            [("confirm", 8), ("sold", 4)]
+        );
+    }
+
+    #[test]
+    fn only_who_was_refused_after_the_last_units_came_back_bears_witness_against_what_is_left() {
+        let witness = Witness::default();
+        hear(&witness, 1, Answer::SoldOut);
+        witness.units_came_back();
+        assert_eq!(witness.tally(None).sold_out_quantity_min, None);
+        assert_eq!(witness.tally(None).answers.sold_out, 1);
+        hear(&witness, 2, Answer::SoldOut);
+        assert_eq!(witness.tally(None).sold_out_quantity_min, Some(2));
+    }
+
+    #[test]
+    fn a_rest_between_two_waves_makes_nobody_slower() {
+        let witness = Witness::default();
+        hear(&witness, 1, yes(1));
+        let a_minute_ago = Instant::now().checked_sub(Duration::from_secs(60));
+        (witness.notes().first_sent, witness.notes().last_answer) = (a_minute_ago, a_minute_ago);
+        witness.units_came_back();
+        hear(&witness, 2, yes(2));
+        let (seconds, accepted) = (witness.figures().seconds, witness.figures().accepted_per_s);
+        assert!(seconds < 1.0 && accepted > 2.0, "{seconds} s, {accepted}/s");
     }
 }

@@ -2,9 +2,12 @@
 //! buyers heard. The service's audit is then held against it, field by field. Where two readers of
 //! one ledger disagree, at least one of them is wrong, and the row proves nothing.
 
+use std::collections::HashSet;
+
 use sellout::audit::{self, Sums};
 use sellout::wire::{Audit, Evidence, Guarantee, LedgerRow, Tally, Verdict};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::client::Failure;
 
@@ -46,7 +49,8 @@ impl Case<'_> {
             true => ours.clone(),
             false => audit::weigh(Sums { told: None, ..sums }, left, in_flight),
         };
-        let (verdict, reason) = audit::judge(self.declared, self.oversells_in, &ours);
+        let (verdict, reason) =
+            self.only_held(ledger).unwrap_or_else(|| audit::judge(self.declared, self.oversells_in, &ours));
         let disputed = differences(&comparable, &audit.evidence);
         if disputed.is_empty() || self.declared == Guarantee::Control {
             return Judged { verdict, reason, evidence: ours, disputed: false };
@@ -73,6 +77,15 @@ impl Case<'_> {
             ..Judged::skipped(self.opening, String::new()).evidence
         };
         Judged { verdict: Verdict::Invalid, reason, evidence, disputed: false }
+    }
+
+    /// To the audit a held order has its units, and that is all it asks. Our buyers know more: who was told
+    /// yes has paid, so an order that is only held when all is quiet has forgotten his payment.
+    fn only_held(&self, ledger: &[LedgerRow]) -> Option<(Verdict, String)> {
+        let yes: HashSet<Uuid> = self.tally.told_yes.iter().map(|told| told.order_id).collect();
+        let held = ledger.iter().filter(|row| row.state == "held" && yes.contains(&row.order_id)).count();
+        let said = || format!("{held} orders were told yes, and the ledger only holds units for them.");
+        (held > 0).then(|| (Verdict::Lost, said()))
     }
 
     /// Movements are the service's own books: only it sees whether they balance.
@@ -111,7 +124,6 @@ fn differences(ours: &Evidence, theirs: &Evidence) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use sellout::wire::{Answers, ToldYes};
-    use uuid::Uuid;
 
     use super::*;
 
@@ -172,6 +184,15 @@ mod tests {
         let (rows, tally) = (ledger(5), tally(5));
         let theirs = honest(audit::from_history(5, None, &rows, &tally));
         assert_eq!(case(&tally, true).judge(&rows, &theirs).verdict, Verdict::Held);
+    }
+
+    #[test]
+    fn a_payment_that_the_ledger_forgot_is_lost_though_the_units_are_still_held() {
+        let (mut rows, tally) = (ledger(5), tally(5));
+        rows[2].state = "held".into();
+        let theirs = honest(audit::from_history(5, None, &rows, &tally));
+        assert_eq!(theirs.evidence.lost, Some(0));
+        assert_eq!(case(&tally, true).judge(&rows, &theirs).verdict, Verdict::Lost);
     }
 
     #[test]

@@ -70,7 +70,7 @@ struct LoadOptions {
     /// Units per order [1].
     #[arg(long, value_name = "N")]
     quantity: Option<String>,
-    /// rush, plenty, retry-storm or one-buyer-many-clicks.
+    /// rush, plenty, retry-storm, one-buyer-many-clicks, holds or carts.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
     /// Seed of the choices.

@@ -40,6 +40,8 @@ pub fn card(spec: &Spec, unavailable: Option<String>) -> StrategyCard {
         available: unavailable.is_none(),
         unavailable_reason: unavailable,
         doc: spec.doc(),
+        holds: spec.gives_back,
+        carts: spec.carts,
         statements: spec.statements().map(statement).collect(),
         source: spec.source.to_owned(),
         lock: spec.lock.as_ref().map(Bracket::card),

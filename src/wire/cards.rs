@@ -111,6 +111,12 @@ pub struct StrategyCard {
     pub unavailable_reason: Option<String>,
     /// Head of its source: How, Guarantee, Fails when, Cost, See. Markdown.
     pub doc: String,
+    /// Can units be held, and come back? Else a sale refuses holds.
+    #[serde(default)]
+    pub holds: bool,
+    /// Can it sell in a cart with other sales?
+    #[serde(default)]
+    pub carts: bool,
     /// Its SQL and Lua.
     pub statements: Vec<StatementView>,
     /// Its Rust.

@@ -84,7 +84,7 @@ pub enum Verdict {
     NotExercised,
     /// Kept its promise under real contention.
     Held,
-    /// Its server could not be had.
+    /// Not run: its server could not be had, or it cannot do what the scenario asks for.
     Skipped,
     /// A control, never judged.
     Control,

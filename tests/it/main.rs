@@ -10,6 +10,7 @@ mod dashboard;
 mod demo;
 mod faults;
 mod lifecycle;
+mod scenarios;
 mod services;
 mod sold_out;
 mod statements;
