@@ -260,7 +260,8 @@ impl Checkout {
             Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended)) => {
                 self.unless_sold_before(order, gone).await
             }
-            // Outside of the ledger a limit may be all that is remembered of the order that is asked for again.
+            // Outside of the ledger a limit may be all that is remembered of the order that is asked for
+            // again.
             Err(limit @ Error::BuyerLimit) if open.spec.remembers_keys => {
                 self.unless_sold_before(order, limit).await
             }
