@@ -21,7 +21,7 @@ async fn cancelled_by_two_operators_at_once_and_many_times_it_comes_back_once() 
         let orders = [a.api.buy(sale).await, a.api.buy(sale).await, b.api.buy(sale).await];
         assert!(orders.iter().all(|order| order.is_sold()), "{way}: {orders:?}");
         let order = orders[0].id();
-        let cancel = |at: usize| if at % 2 == 0 { &day } else { &night }.end(order, "cancel");
+        let cancel = |at: usize| if at.is_multiple_of(2) { &day } else { &night }.end(order, "cancel");
         for answer in join_all((0..24).map(cancel)).await {
             assert_eq!(answer.status, 200, "{way}: {}", answer.text);
             assert_eq!(answer.body["state"], "cancelled", "{way}");
@@ -47,7 +47,7 @@ async fn cancelled_confirmed_and_released_at_once_it_comes_back_once_or_stays_so
             let hold = a.api.hold(sale, 60).await;
             let order = hold.id();
             let end = |at: usize| {
-                let api = if (at + round) % 2 == 0 { &a.api } else { &b.api };
+                let api = if (at + round).is_multiple_of(2) { &a.api } else { &b.api };
                 api.end(order, verbs[(at + round) % verbs.len()])
             };
             for answer in join_all((0..6).map(end)).await {

@@ -73,9 +73,10 @@ async fn handed_on_five_times_during_a_rush_it_sells_out_exactly() {
     let buyers = usize::try_from(UNITS).expect("units") + 40;
     let (answers, ()) = tokio::join!(patient_rush(&apis, sale, buyers, 24), walk(apis, &sql, sale));
     nothing_is_lost(&sql, apis, sale, &answers).await;
-    // Of two who ask for the same strategy one hands it over: each step is one epoch.
+    // Each step is one epoch, and Redis may have been found empty, and filled, before it was opened.
     let shown = b.api.get(&format!("/v1/sales/{sale}")).await;
-    assert_eq!(shown.body["epoch"], 6, "{}", shown.text);
+    let epoch = shown.body["epoch"].as_i64().expect("an epoch");
+    assert!((6..=8).contains(&epoch), "{}", shown.text);
 }
 
 /// The same by processes of their own, which share nothing but the servers.
@@ -93,7 +94,7 @@ async fn handed_on_among_two_processes_it_sells_out_exactly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handover_that_is_asked_for_again_is_one() {
-    let [a, b] = two_services(&["--lab"]).await;
+    let [a, b] = two_services(&["--lab", "--pipeline-check-ms", "3600000"]).await;
     let sale = a.api.open_sale("atomic_update", 6).await;
     assert!(b.api.buy(sale).await.is_sold());
     let epoch = async |api: &Api| api.get(&format!("/v1/sales/{sale}")).await.body["epoch"].clone();

@@ -74,7 +74,8 @@ async fn after_its_end_nothing_is_sold_and_what_was_sold_is_answered_still() {
     let [a, b] = two_services(&["--lab"]).await;
     let sql = a.sql().await;
     for way in WAYS {
-        let sale = open(&a.api, way, 12, [None, Some(time(&sql, 1_500).await)]).await;
+        // More than can be bought until then.
+        let sale = open(&a.api, way, 9_999, [None, Some(time(&sql, 1_500).await)]).await;
         let bought = a.api.order(sale, &format!("{way}-bought"), "b", 1).await;
         let held = a.api.hold_as(sale, &format!("{way}-held"), "b", 1, 60).await;
         assert!(bought.is_sold() && held.is_sold(), "{way}: {} {}", bought.text, held.text);

@@ -105,7 +105,7 @@ async fn a_payment_that_comes_twice_pays_once() {
             let order = hold.id();
             async move {
                 // Rehold is for holds that ran out; this one has not.
-                if at % 3 == 0 {
+                if at.is_multiple_of(3) {
                     confirm_or_rehold(api, order).await
                 } else {
                     api.end(order, "confirm").await

@@ -147,7 +147,7 @@ async fn hold_and_end(api: &Api, sale: Uuid, at: usize) -> Option<String> {
     let held = post(format!("/v1/sales/{sale}/orders"), body).await?;
     let order: Value = serde_json::from_str(&held).expect("an order");
     let path = format!("/v1/orders/{}", order["id"].as_str().expect("an id"));
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         post(format!("{path}/release"), Value::Null).await;
     } else {
         post(format!("{path}/confirm"), serde_json::json!({})).await;
