@@ -22,10 +22,10 @@ use crate::life::sweeper;
 use crate::runs::Runs;
 use crate::wire::Environment;
 
-/// How long a new connection may be without a request; then it is told 408 and closed. Pools open connections
-/// ahead, and who sends a request just then takes that 408 for its answer. So they give up an idle one first:
-/// they do within 90 s.
-const FIRST_REQUEST: Duration = Duration::from_secs(120);
+/// How long a connection may be idle, before its first request and between two. Longer than clients keep
+/// theirs in a pool (90 s is usual): one that is closed by us just when an order is sent on it leaves that
+/// order's fate unknown.
+const IDLE_MAX: Duration = Duration::from_secs(120);
 
 /// A service that accepts orders.
 pub struct Running {
@@ -78,7 +78,8 @@ impl Running {
         .workers(config.workers)
         // Ctrl-C is handled by whoever started us: first not ready, then drained, then gone.
         .disable_signals()
-        .client_request_timeout(FIRST_REQUEST)
+        .client_request_timeout(IDLE_MAX)
+        .keep_alive(IDLE_MAX)
         .shutdown_timeout(config.limits.order_deadline_ms.div_ceil(1000))
         .bind(config.bind)
         .with_context(|| format!("cannot listen on {}", config.bind))?;
