@@ -78,7 +78,10 @@ const REQUIREMENTS: &[Requirement] = &[
     requirement!(requirements::two_processes_sell_one_stock),
     Requirement {
         one_thread: true,
-        ..requirement!(schedules::the_last_unit_is_sold_once_whoever_is_held_where)
+        ..requirement!(
+            schedules::the_last_unit_is_sold_once_whoever_is_held_where,
+            schedules::waits_for_the_ledger
+        )
     },
     requirement!(
         schedules::a_cut_wire_is_unknown_and_a_retry_learns_the_truth,
