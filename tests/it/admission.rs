@@ -109,7 +109,7 @@ async fn a_caller_is_told_how_many_orders_are_left_to_him_and_refused_beyond() {
 async fn who_goes_down_says_so_first_and_finishes_every_order_that_it_has_begun() {
     let database = fresh_database().await;
     let pg = Relay::to(port_of(&database)).await;
-    let settings = ["--drain-delay-ms", "300"];
+    let settings = ["--drain-delay-ms", "1000"];
     let service = Process::with(&with_port(&database, pg.port), &settings);
     let other = TestApp::on(&database, &["--lab"]).await;
     for strategy in ["redis_lua", "atomic_update", "redis_lua_ack_early"] {
@@ -139,7 +139,9 @@ async fn who_goes_down_says_so_first_and_finishes_every_order_that_it_has_begun(
     let pid = Pid::from_raw(i32::try_from(service.pid()).expect("a pid")).expect("a pid");
     kill_process(pid, Signal::TERM).expect("SIGTERM");
     eventually("it says that it goes down", async || {
-        let ready = service.api.client.get(format!("{}/readyz", service.api.url)).send().await;
+        // One that came before the signal was heard waits for the frozen server; it is asked again.
+        let ready = service.api.client.get(format!("{}/readyz", service.api.url));
+        let ready = ready.timeout(Duration::from_millis(200)).send().await;
         ready.is_ok_and(|answer| answer.status() == 503)
     })
     .await;
