@@ -179,3 +179,28 @@ async fn an_epoch_that_is_over_does_not_begin_again() {
         assert_eq!((said, stands), (before, expected), "epoch {epoch}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_cannot_be_recorded_does_not_keep_the_others_of_its_batch_back() {
+    let (services, database) = (private().await, fresh_database().await);
+    let redis_url = services.redis_url().expect("a URL");
+    // Nobody looks: both are read together, when the other one is taken.
+    let settings = [&["--lab"][..], &UNATTENDED].concat();
+    let app = TestApp::between(&database, Some(redis_url), &settings).await;
+    let sale = app.api.open_sale("redis_lua", 2).await;
+    let mut redis = wire(redis_url).await;
+    let orders = format!("sellout:{{{sale}}}:1:orders");
+    let mut add = redis::cmd("XADD");
+    add.arg(&orders).arg("*").arg("caller").arg("anonymous").arg("key").arg("none");
+    add.arg("fingerprint").arg("00").arg("order").arg(Uuid::now_v7().to_string()).arg("buyer").arg("b");
+    // No order is of nothing: the ledger refuses the statement, not the order.
+    add.arg("quantity").arg("0").arg("retry_safe").arg("1").arg("hold_ms").arg("");
+    add.exec_async(&mut redis).await.expect("XADD");
+    for _ in 0..2 {
+        let answer = app.api.buy(sale).await;
+        assert!(answer.is_sold(), "{}", answer.text);
+    }
+    assert_eq!(app.api.buy(sale).await.problem(), "sold-out");
+    let e = app.api.audit(sale).await.evidence;
+    assert_eq!((e.sold, e.orders, e.in_flight, e.drift), (2, 2, 0, Some(0)), "{e:?}");
+}
