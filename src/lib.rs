@@ -14,8 +14,9 @@
 //! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
 //! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, config, wire |
 //! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
-//! | [`strategies`] | sale, ledger, stock, pipeline, backends, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
+//! | [`strategies`] | sale, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
 //! | [`pipeline`] | ledger, backends, config, sale, wire |
+//! | [`batch`] | sale |
 //! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |
 //! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
@@ -54,6 +55,8 @@ pub mod life;
 pub mod strategies;
 
 pub mod pipeline;
+
+pub mod batch;
 
 pub mod locks;
 

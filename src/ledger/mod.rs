@@ -5,6 +5,7 @@
 //! it took become durable together or not at all; [`bind`] gives it its ten parameters. PostgreSQL only.
 
 mod sales;
+mod words;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgPool, PgRow};
@@ -16,6 +17,7 @@ use crate::sale::{Back, Error, Order, Sale};
 use crate::wire::{LedgerRow, OrderView};
 
 pub use sales::{Exhausted, exhausted, insert_sale, raise_epoch, returns, sale, sales};
+pub use words::{STALE, outcome};
 
 /// Every statement of this room, for the test that PREPAREs them.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -166,6 +168,12 @@ pub fn at_write(e: sqlx::Error) -> Error {
         Some("57P01" | "57P02") | None => Error::Unknown(format!("PostgreSQL: {e}")),
         Some(_) => before_write(e),
     }
+}
+
+/// Does the reason lie in what was to be written, so that the same again fails again? (Data exceptions and
+/// violated constraints: PostgreSQL, appendix A.) In a batch it lies in one of its orders.
+pub fn is_poisoned(e: &sqlx::Error) -> bool {
+    code(e).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// May the same transaction be tried again at once? (Serialization failure, deadlock.)

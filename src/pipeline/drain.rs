@@ -260,13 +260,8 @@ enum Failed {
 
 impl Failed {
     fn at_write(e: sqlx::Error) -> Failed {
-        let code = e.as_database_error().and_then(|db| db.code()).map(|code| code.into_owned());
-        // Data exceptions and violated constraints (PostgreSQL, appendix A): the same again for the same
-        // order.
-        match code.as_deref() {
-            Some(code) if code.starts_with("22") || code.starts_with("23") => Failed::Poisoned(e.to_string()),
-            _ => Failed::For(at_write(e)),
-        }
+        // The same again for the same order.
+        if ledger::is_poisoned(&e) { Failed::Poisoned(e.to_string()) } else { Failed::For(at_write(e)) }
     }
 }
 

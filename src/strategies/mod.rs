@@ -21,6 +21,7 @@
 mod atomic_update;
 mod fence_on_write_only;
 mod fenced_take;
+mod group_commit;
 mod lock_released_before_commit;
 mod naive;
 mod noop;
@@ -82,6 +83,7 @@ pub static ALL: &[&Spec] = &[
     &under_lock::LOCK_CURATOR_FENCED,
     &under_lock::LOCK_ETCD,
     &under_lock::LOCK_ETCD_FENCED,
+    &group_commit::SPEC,
     &redis_lua::SPEC,
     &redis_lua_ack_early::SPEC,
     &noop::SPEC,
