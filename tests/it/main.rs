@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod api;
 mod audit;
+mod bench;
 mod dashboard;
 mod demo;
 mod faults;
