@@ -165,7 +165,7 @@ pub enum Outcome {
 }
 
 /// Why there is no outcome, by what the buyer should do next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// Too many at once; nothing was taken. Try again.
     #[error("contended: {0}")]
