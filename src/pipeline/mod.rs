@@ -29,12 +29,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use deadpool_redis::{Connection, Pool};
 use redis::Script;
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
-use crate::backends::{self, Backends, redis_at_write};
+use crate::backends::{Backends, RedisWire, Wired, redis_at_write};
 use crate::config::Limits;
 use crate::sale::{Error, Order, Outcome, Sale};
 use desk::Desk;
@@ -73,7 +72,7 @@ pub enum Ack {
 
 /// The road from one Redis to the ledger, for the sales of one strategy.
 pub struct Pipeline {
-    redis: Pool,
+    redis: RedisWire,
     pg: PgPool,
     locks: PgPool,
     reads: PgPool,
@@ -104,7 +103,7 @@ impl Pipeline {
     /// Opens it, and starts to look after the sales of this strategy. Call it on the runtime that owns the
     /// connections.
     pub fn start(backends: &Backends, strategy: &'static str) -> Result<Arc<Pipeline>, Error> {
-        let redis = backends.redis()?.clone();
+        let redis = backends.redis_wire()?.clone();
         let pipeline = Arc::new_cyclic(|me| Pipeline {
             redis,
             pg: backends.pg.clone(),
@@ -261,8 +260,8 @@ impl Pipeline {
         Some(desk)
     }
 
-    async fn redis(&self) -> Result<Connection, Error> {
-        backends::redis_connection(&self.redis).await
+    async fn redis(&self) -> Result<Wired, Error> {
+        self.redis.connection().await
     }
 }
 

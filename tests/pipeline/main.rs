@@ -14,3 +14,4 @@ mod large;
 mod lost;
 mod racing;
 mod unfit;
+mod wires;
