@@ -7,6 +7,7 @@ mod postgres;
 mod probe;
 mod redis;
 pub mod redis_messages;
+mod redis_wire;
 pub mod zookeeper;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use etcd::Etcd;
 #[cfg(feature = "etcd")]
 pub use etcd::{Lease, Seen};
 use redis_messages::RedisMessages;
+pub use redis_wire::{RedisWire, Wired};
 pub use zookeeper::Zookeeper;
 
 /// Every statement of this room, for the test that PREPAREs them.
@@ -69,6 +71,8 @@ pub struct Backends {
     pub pg_reads: PgPool,
     /// Redis, or why there is none.
     pub redis: Result<deadpool_redis::Pool, String>,
+    /// One connection to it for all who sell by scripts.
+    pub redis_wire: Result<RedisWire, String>,
     /// The same Redis for locks, apart: who sells by a script does not wait behind who waits for a lock.
     pub redis_locks: Result<deadpool_redis::Pool, String>,
     /// What that Redis announces to who waits for a lock.
@@ -123,6 +127,8 @@ impl Backends {
         };
         let redis_messages =
             servers.redis().ok_or_else(|| not_set("REDIS_URL")).and_then(RedisMessages::open);
+        let redis_wire =
+            servers.redis().ok_or_else(|| not_set("REDIS_URL")).and_then(|url| RedisWire::open(url, &limits));
         let (redis, redis_locks) = (redis(), redis());
         Ok(Backends {
             pg,
@@ -130,6 +136,7 @@ impl Backends {
             pg_life,
             pg_reads,
             redis,
+            redis_wire,
             redis_locks,
             redis_messages,
             redlock,
@@ -139,9 +146,9 @@ impl Backends {
         })
     }
 
-    /// Redis, or a refusal in which nothing was taken.
-    pub fn redis(&self) -> Result<&deadpool_redis::Pool, Error> {
-        self.redis.as_ref().map_err(|why| Error::Unavailable(why.clone()))
+    /// Redis for scripts, or a refusal in which nothing was taken.
+    pub fn redis_wire(&self) -> Result<&RedisWire, Error> {
+        self.redis_wire.as_ref().map_err(|why| Error::Unavailable(why.clone()))
     }
 
     /// Redis for locks, or a refusal.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
+use super::batch::{Asked, Word};
+use super::line::Line;
 use super::words;
 use crate::sale::{Error, Outcome};
 
@@ -15,6 +17,8 @@ use crate::sale::{Error, Outcome};
 pub(super) struct Desk {
     pub sale: Uuid,
     pub epoch: i64,
+    /// Who waits to be taken in Redis together with others.
+    pub line: Arc<Line<Asked, Word>>,
     waiting: Mutex<Room>,
     wake: Notify,
     /// Has a process that died left something over?
@@ -45,6 +49,7 @@ impl Desk {
         Desk {
             sale,
             epoch,
+            line: Arc::default(),
             waiting: Mutex::default(),
             wake: Notify::new(),
             left_over: AtomicBool::new(false),

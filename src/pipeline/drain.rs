@@ -9,7 +9,8 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::desk::Desk;
-use super::keys::{Keys, from_hex, parse_id};
+use super::entry::Entry;
+use super::keys::Keys;
 use super::{Pipeline, words};
 use crate::backends::redis_at_write;
 use crate::ledger::{self, at_write, before_write};
@@ -21,8 +22,10 @@ pub(super) const DONE: &str = include_str!("done.lua");
 
 /// The consumer group: all who drain.
 pub(super) const GROUP: &str = "ledger";
-/// Orders of one batch, at most.
+/// Entries that are read at once.
 const BATCH_MAX: usize = 256;
+/// A statement with so many orders gets no further entry; one entry may hold the orders of a whole batch.
+const ORDERS_ENOUGH: usize = 256;
 /// What nobody has finished for so long is left over by a process that died. A live one that is so slow loses
 /// nothing: an order is recorded once, whoever brings it.
 const IDLE_MS: u64 = 5_000;
@@ -35,16 +38,25 @@ const OTHERS_SEEN: Duration = Duration::from_secs(10);
 /// With nobody waiting, only a wake wakes.
 const SLEEP: Duration = Duration::from_secs(3600);
 
-/// An order as it stands in the stream.
-struct Entry {
-    order: Uuid,
-    caller: String,
-    key: String,
-    fingerprint: Vec<u8>,
-    buyer: String,
-    quantity: i64,
-    retry_safe: bool,
-    hold_ms: Option<i64>,
+/// What one statement records: entries of the stream, and the orders in them.
+#[derive(Default)]
+struct Portion {
+    ids: Vec<String>,
+    entries: Vec<Entry>,
+}
+
+fn portions(batch: Vec<StreamId>) -> Vec<Portion> {
+    let mut portions: Vec<Portion> = Vec::new();
+    for entry in batch {
+        if portions.last().is_none_or(|portion| portion.entries.len() >= ORDERS_ENOUGH) {
+            portions.push(Portion::default());
+        }
+        if let Some(portion) = portions.last_mut() {
+            portion.ids.push(entry.id.clone());
+            portion.entries.extend(Entry::all_of(entry));
+        }
+    }
+    portions
 }
 
 impl Pipeline {
@@ -68,8 +80,8 @@ impl Pipeline {
                 batch => batch?,
             };
             let full = batch.len() == BATCH_MAX;
-            if !batch.is_empty() {
-                strangers |= self.record(desk, &keys, batch).await?;
+            for portion in portions(batch) {
+                strangers |= self.record(desk, &keys, portion).await?;
             }
             match (own, full) {
                 (true, false) => own = false,
@@ -97,9 +109,8 @@ impl Pipeline {
         Ok(reply.and_then(|reply| reply.keys.into_iter().next()).map(|key| key.ids).unwrap_or_default())
     }
 
-    async fn record(&self, desk: &Desk, keys: &Keys, batch: Vec<StreamId>) -> Result<bool, Error> {
-        let ids: Vec<String> = batch.iter().map(|entry| entry.id.clone()).collect();
-        let entries: Vec<Entry> = batch.into_iter().filter_map(Entry::parse).collect();
+    async fn record(&self, desk: &Desk, keys: &Keys, portion: Portion) -> Result<bool, Error> {
+        let Portion { ids, entries } = portion;
         let mut words = Vec::new();
         // Committed when this returns. Should this process die after it, somebody brings the batch again, and
         // the ledger answers as before.
@@ -262,24 +273,5 @@ impl Failed {
     fn at_write(e: sqlx::Error) -> Failed {
         // The same again for the same order.
         if ledger::is_poisoned(&e) { Failed::Poisoned(e.to_string()) } else { Failed::For(at_write(e)) }
-    }
-}
-
-impl Entry {
-    /// `None` for one that the stream has forgotten, or that no script of ours wrote.
-    fn parse(mut entry: StreamId) -> Option<Entry> {
-        let mut field = |name: &str| entry.map.remove(name);
-        let order = parse_id(field("order")?).ok()?;
-        let mut text = |name: &str| redis::from_redis_value::<String>(field(name)?).ok();
-        Some(Entry {
-            order,
-            caller: text("caller")?,
-            key: text("key")?,
-            fingerprint: from_hex(&text("fingerprint")?)?,
-            buyer: text("buyer")?,
-            quantity: text("quantity")?.parse().ok()?,
-            retry_safe: text("retry_safe")? == "1",
-            hold_ms: text("hold_ms")?.parse().ok(),
-        })
     }
 }

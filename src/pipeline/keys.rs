@@ -1,6 +1,5 @@
 //! The keys of a sale in Redis, and what stands in them as text.
 
-use redis::Value;
 use uuid::Uuid;
 
 use crate::sale::Error;
@@ -42,9 +41,8 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// An order id that a script answered.
-pub(super) fn parse_id(value: Value) -> Result<Uuid, Error> {
-    let text: String = redis::from_redis_value(value).map_err(|e| Error::Unknown(format!("Redis: {e}")))?;
-    Uuid::parse_str(&text).map_err(|e| Error::Unknown(format!("Redis answered {text}: {e}")))
+pub(super) fn parse_id(text: &str) -> Result<Uuid, Error> {
+    Uuid::parse_str(text).map_err(|e| Error::Unknown(format!("Redis answered {text}: {e}")))
 }
 
 #[cfg(test)]

@@ -14,10 +14,13 @@
 //! Redis that says more has lost something that it had acknowledged ([`watch`]): selling stops, and it is
 //! filled anew.
 
+mod batch;
 mod desk;
 mod drain;
+mod entry;
 mod fill;
 mod keys;
+mod line;
 mod returns;
 mod watch;
 mod words;
@@ -26,12 +29,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use deadpool_redis::{Connection, Pool};
-use redis::{Script, Value};
+use redis::Script;
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
-use crate::backends::{self, Backends, redis_at_write};
+use crate::backends::{Backends, RedisWire, Wired, redis_at_write};
 use crate::config::Limits;
 use crate::sale::{Error, Order, Outcome, Sale};
 use desk::Desk;
@@ -40,6 +42,7 @@ use keys::Keys;
 /// Every statement of this room, for the test that PREPAREs them and for the cards of the strategies.
 pub const STATEMENTS: &[(&str, &str)] = &[
     ("take.lua", TAKE),
+    ("take_batch.lua", batch::TAKE_BATCH),
     ("closing.lua", CLOSING),
     ("drain.sql", drain::DRAIN),
     ("outcomes.sql", drain::OUTCOMES),
@@ -69,13 +72,14 @@ pub enum Ack {
 
 /// The road from one Redis to the ledger, for the sales of one strategy.
 pub struct Pipeline {
-    redis: Pool,
+    redis: RedisWire,
     pg: PgPool,
     locks: PgPool,
     reads: PgPool,
     limits: Limits,
     strategy: &'static str,
     take: Script,
+    take_batch: Script,
     done: Script,
     back: Script,
     publish: Script,
@@ -99,7 +103,7 @@ impl Pipeline {
     /// Opens it, and starts to look after the sales of this strategy. Call it on the runtime that owns the
     /// connections.
     pub fn start(backends: &Backends, strategy: &'static str) -> Result<Arc<Pipeline>, Error> {
-        let redis = backends.redis()?.clone();
+        let redis = backends.redis_wire()?.clone();
         let pipeline = Arc::new_cyclic(|me| Pipeline {
             redis,
             pg: backends.pg.clone(),
@@ -108,6 +112,7 @@ impl Pipeline {
             limits: backends.limits.clone(),
             strategy,
             take: Script::new(TAKE),
+            take_batch: Script::new(batch::TAKE_BATCH),
             done: Script::new(drain::DONE),
             back: Script::new(returns::BACK),
             publish: Script::new(fill::PUBLISH),
@@ -148,8 +153,14 @@ impl Pipeline {
         call.arg(keys::hex(&order.fingerprint)).arg(order.id.to_string()).arg(&order.buyer_id);
         call.arg(sale.per_buyer_limit.unwrap_or(0)).arg(u8::from(order.retry_safe));
         call.arg(order.hold_ms.map(|ms| ms.to_string()).unwrap_or_default());
-        let (word, id): (String, Value) = call.invoke_async(&mut redis).await.map_err(redis_at_write)?;
-        match word.as_str() {
+        let (word, id): (String, String) = call.invoke_async(&mut redis).await.map_err(redis_at_write)?;
+        drop(redis);
+        self.understand(sale.id, &word, &id)
+    }
+
+    /// A word of the scripts that take.
+    fn understand(&self, sale: Uuid, word: &str, id: &str) -> Result<Taken, Error> {
+        match word {
             "taken" => Ok(Taken::Now),
             "seen" => Ok(Taken::Before(keys::parse_id(id)?)),
             "sold_out" => Ok(Taken::SoldOut),
@@ -159,7 +170,7 @@ impl Pipeline {
             // that nothing has changed the buyer is told to try again.
             "ahead" | "closing" => Err(Error::Stale),
             "closed" | "behind" => {
-                self.fill_soon(sale.id);
+                self.fill_soon(sale);
                 Err(Error::Stale)
             }
             other => Err(Error::Unknown(format!("Redis script said {other}"))),
@@ -249,8 +260,8 @@ impl Pipeline {
         Some(desk)
     }
 
-    async fn redis(&self) -> Result<Connection, Error> {
-        backends::redis_connection(&self.redis).await
+    async fn redis(&self) -> Result<Wired, Error> {
+        self.redis.connection().await
     }
 }
 

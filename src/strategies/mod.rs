@@ -29,6 +29,7 @@ mod optimistic;
 mod pg_advisory_same_statement;
 mod redis_lua;
 mod redis_lua_ack_early;
+mod redis_lua_batched;
 mod row_lock;
 mod serializable;
 mod skip_locked_count;
@@ -85,6 +86,7 @@ pub static ALL: &[&Spec] = &[
     &under_lock::LOCK_ETCD_FENCED,
     &group_commit::SPEC,
     &redis_lua::SPEC,
+    &redis_lua_batched::SPEC,
     &redis_lua_ack_early::SPEC,
     &noop::SPEC,
 ];

@@ -15,7 +15,7 @@
 //! Redis forgets what it acknowledged, or the ledger refuses what Redis has taken.
 //!
 //! # Cost
-//! Two trips that a buyer waits for, the pool's ping and the script; five more that nobody waits for.
+//! One trip that a buyer waits for, the script; three more that nobody waits for.
 //!
 //! # See
 //! <https://redis.io/docs/latest/develop/programmability/eval-intro/>,
@@ -41,8 +41,8 @@ pub const SPEC: Spec = Spec {
     breaks: &[Hazard::EarlyAck, Hazard::StoreLoss],
     oversells_in: None,
     fails_when: "Redis forgets what it acknowledged: the buyer was told yes, and no order exists",
-    // Five of them come after the answer; they are here because the test counts what is on the wire.
-    round_trips: RoundTrips { sold: 7, sold_out: 2 },
+    // Three of them come after the answer; they are here because the test counts what is on the wire.
+    round_trips: RoundTrips { sold: 4, sold_out: 1 },
     remembers_keys: true,
     queues: false,
     gives_back: false,

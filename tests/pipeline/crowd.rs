@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::support::{Api, LIMIT, eventually};
 
+/// Who sells over this road and answers when the ledger has it.
+pub const WAYS: [&str; 2] = ["redis_lua", "redis_lua_batched"];
+
 /// What the buyers of a crowd were told: order ids by key, and how many were refused.
 #[derive(Default)]
 pub struct Told {

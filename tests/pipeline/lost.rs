@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use sellout::services::{Data, Services, Wanted, Which};
 use uuid::Uuid;
 
-use crate::crowd::{Told, rush, sell_out, settle};
+use crate::crowd::{Told, WAYS, rush, sell_out, settle};
 use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::{Api, TestApp, eventually, fresh_database, port_of, with_port};
@@ -67,6 +67,7 @@ impl Lossy {
 /// A rush of two services; when a third of the units is sold, `lose` happens to Redis. Nobody is told a yes
 /// that does not stand in the ledger, every unit is sold once, and none is left over.
 async fn sells_on<F: Future<Output = Lossy>>(
+    way: &str,
     redis: Lossy,
     lose: impl FnOnce(Lossy, Uuid) -> F,
 ) -> (i64, Told) {
@@ -74,7 +75,7 @@ async fn sells_on<F: Future<Output = Lossy>>(
     let settings = ["--lab", "--pipeline-check-ms", "200"];
     let one = TestApp::between(&database, Some(&redis.url), &settings).await;
     let two = TestApp::between(&database, Some(&redis.url), &settings).await;
-    let sale = one.api.open_sale("redis_lua", i64::try_from(UNITS).expect("units")).await;
+    let sale = one.api.open_sale(way, i64::try_from(UNITS).expect("units")).await;
     let sold = Arc::new(AtomicUsize::new(0));
     let apis: Vec<Api> = vec![one.api.clone(), two.api.clone()];
     let buyers = tokio::spawn(rush(apis, sale, BUYERS, AT_ONCE, Arc::clone(&sold)));
@@ -92,25 +93,32 @@ async fn sells_on<F: Future<Output = Lossy>>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_in_the_middle_of_a_rush_loses_no_order() {
-    let (_, told) = sells_on(Lossy::start().await, async |redis, _| redis.restart(Data::Kept).await).await;
-    assert!(told.doubts > 0, "nobody noticed: this showed nothing");
+    for way in WAYS {
+        let restart = async |redis: Lossy, _| redis.restart(Data::Kept).await;
+        let (_, told) = sells_on(way, Lossy::start().await, restart).await;
+        assert!(told.doubts > 0, "{way}: nobody noticed: this showed nothing");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_that_comes_back_empty_is_filled_again_and_loses_no_order() {
-    let (epoch, told) =
-        sells_on(Lossy::start().await, async |redis, _| redis.restart(Data::Empty).await).await;
-    assert!(epoch >= 2 && told.doubts > 0, "epoch {epoch}, {} doubts", told.doubts);
+    for way in WAYS {
+        let restart = async |redis: Lossy, _| redis.restart(Data::Empty).await;
+        let (epoch, told) = sells_on(way, Lossy::start().await, restart).await;
+        assert!(epoch >= 2 && told.doubts > 0, "{way}: epoch {epoch}, {} doubts", told.doubts);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_that_is_wiped_is_filled_again_and_loses_no_order() {
-    let (epoch, _) = sells_on(Lossy::start().await, async |redis, _| {
-        redis.ask::<()>(&["FLUSHALL"]).await;
-        redis
-    })
-    .await;
-    assert!(epoch >= 2, "it was never filled again: this showed nothing");
+    for way in WAYS {
+        let wipe = async |redis: Lossy, _| {
+            redis.ask::<()>(&["FLUSHALL"]).await;
+            redis
+        };
+        let (epoch, _) = sells_on(way, Lossy::start().await, wipe).await;
+        assert!(epoch >= 2, "{way}: it was never filled again: this showed nothing");
+    }
 }
 
 /// What `appendfsync everysec` may lose: the counter and the keys of the last moments.
@@ -126,8 +134,10 @@ async fn roll_back(redis: Lossy, sale: Uuid) -> Lossy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_rolled_back_by_twenty_decrements_sells_none_of_them_twice() {
-    let (epoch, _) = sells_on(Lossy::start().await, roll_back).await;
-    assert!(epoch >= 2, "it was never filled again: this showed nothing");
+    for way in WAYS {
+        let (epoch, _) = sells_on(way, Lossy::start().await, roll_back).await;
+        assert!(epoch >= 2, "{way}: it was never filled again: this showed nothing");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +155,7 @@ async fn a_failover_to_a_replica_that_is_behind_loses_no_order() {
     })
     .await;
     // Cut off a while before it takes over: everything since is forgotten, the stream with it.
-    let (epoch, _) = sells_on(redis, async |redis: Lossy, sale: Uuid| {
+    let (epoch, _) = sells_on("redis_lua", redis, async |redis: Lossy, sale: Uuid| {
         let head = format!("sellout:{{{sale}}}:head");
         let left: i64 = redis.ask(&["HGET", &head, "left"]).await;
         follow("127.0.0.1", "1").await;
