@@ -20,20 +20,28 @@ const ATTEMPTS_MIN: f64 = 1_024.0;
 /// Runs it. `pace`: what the lean client's warm-up sold per second.
 pub async fn fire(ground: &Ground, cell: &Cell, pace: f64) -> Result<Outcome, String> {
     let program = std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("sellout-load");
-    let folder = std::env::temp_dir().join(format!("sellout-bench-{}.json", std::process::id()));
+    // Its history of every request goes there too, and goes with it.
+    let folder = std::env::temp_dir().join(format!("sellout-bench-{}", std::process::id()));
+    let json = folder.join("run.json");
     let attempts = (pace * ground.window.as_secs_f64() * SHARE).max(ATTEMPTS_MIN).round();
     let mut load = tokio::process::Command::new(&program);
     load.arg("--host").arg(format!("http://{}", ground.host)).args(["--strategies", &cell.strategy]);
     load.args(["--scenario", "plenty", "--no-progress", "--buyers", &cell.concurrency.to_string()]);
     load.args(["--attempts", &attempts.to_string(), "--seed", &ground.seed.to_string()]);
-    load.arg("--json").arg(&folder).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    load.arg("--json")
+        .arg(&json)
+        .arg("--runs-dir")
+        .arg(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
     let from = Edge::now(&ground.pids);
     let begun = Instant::now();
     let status = tokio::time::timeout(LIMIT, load.status()).await;
     status.map_err(|_| "sellout-load did not end")?.map_err(|e| format!("{}: {e}", program.display()))?;
     let to = Edge::now(&ground.pids);
-    let text = std::fs::read_to_string(&folder).map_err(|e| format!("sellout-load left no run: {e}"));
-    let _gone = std::fs::remove_file(&folder);
+    let text = std::fs::read_to_string(&json).map_err(|e| format!("sellout-load left no run: {e}"));
+    let _gone = std::fs::remove_dir_all(&folder);
     let run: Run = serde_json::from_str(&text?).map_err(|e| e.to_string())?;
     told(cell, &run, &Window::between(&from, &to), begun.elapsed())
 }
