@@ -7,13 +7,14 @@
 //! anew; who was under way learns that nobody knows what became of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisFuture, Value,
 };
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Handle;
 
 use crate::config::Limits;
 use crate::sale::Error;
@@ -30,6 +31,7 @@ struct Shared {
     answer_max: Duration,
     wait: Duration,
     now: Mutex<Now>,
+    runtime: Handle,
     /// One connects, the others wait for what it gets.
     connecting: tokio::sync::Mutex<()>,
 }
@@ -56,6 +58,7 @@ impl RedisWire {
             answer_max: limits.order_deadline(),
             wait: limits.wait(),
             now: Mutex::default(),
+            runtime: Handle::current(),
             connecting: tokio::sync::Mutex::default(),
         })))
     }
@@ -83,7 +86,11 @@ impl RedisWire {
             return Ok(wired);
         }
         let late = |_| RedisError::from((ErrorKind::Io, "no connection in time"));
-        tokio::time::timeout(CONNECT_MAX, self.0.dial()).await.map_err(late)?
+        // On the runtime that owns the connections: whoever asks may be on a thread that ends before it.
+        let shared = Arc::clone(&self.0);
+        let dialled = self.0.runtime.spawn(async move { shared.dial().await });
+        let gone = |_| RedisError::from((ErrorKind::Io, "the service ends"));
+        tokio::time::timeout(CONNECT_MAX, dialled).await.map_err(late)?.map_err(gone)?
     }
 }
 
@@ -125,6 +132,10 @@ impl Shared {
         Ok(Wired { shared: Arc::clone(self), number, connection })
     }
 
+    fn under_way(&self, number: u64) -> UnderWay<'_> {
+        UnderWay { shared: self, number, since: Instant::now() }
+    }
+
     /// This connection stands no more.
     fn give_up(&self, number: u64) {
         let mut now = self.now();
@@ -149,9 +160,26 @@ impl Wired {
     }
 }
 
+/// A command under way. Whoever leaves it after a long wait (his own deadline was first) has seen what the
+/// connection's time-out would have said: nobody else must wait behind it.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    number: u64,
+    since: Instant,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.since.elapsed() > self.shared.answer_max / 2 {
+            self.shared.give_up(self.number);
+        }
+    }
+}
+
 impl ConnectionLike for Wired {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
+            let _under_way = self.shared.under_way(self.number);
             let answer = self.connection.req_packed_command(cmd).await;
             self.judged(answer)
         })
@@ -164,6 +192,7 @@ impl ConnectionLike for Wired {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
+            let _under_way = self.shared.under_way(self.number);
             let answer = self.connection.req_packed_commands(pipeline, offset, count).await;
             self.judged(answer)
         })

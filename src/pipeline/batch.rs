@@ -63,7 +63,7 @@ impl Pipeline {
         let (me, limit) = (Weak::clone(&self.me), sale.per_buyer_limit.unwrap_or(0));
         let of = Arc::clone(desk);
         let send = move |asked| take_all(Weak::clone(&me), Arc::clone(&of), limit, asked);
-        let said = desk.line.enter(bounds, asked, send).await?;
+        let said = desk.line.enter(&self.runtime, bounds, asked, send).await?;
         let (word, id) = said.split_once(' ').unwrap_or((&said, ""));
         self.understand(sale.id, word, id)
     }

@@ -61,6 +61,12 @@ impl Desk {
         self.wake.notify_one();
     }
 
+    /// Wakes it when dropped before [`HungUp::told`]: a buyer who hangs up while the script runs may have
+    /// taken, and nobody else knows.
+    pub(super) fn wakes_unless_told(&self) -> HungUp<'_> {
+        HungUp(Some(self))
+    }
+
     /// There is something left over by a process that died.
     pub(super) fn claim(&self) {
         self.left_over.store(true, Relaxed);
@@ -118,6 +124,24 @@ impl Desk {
 
     fn room(&self) -> MutexGuard<'_, Room> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Desk::wakes_unless_told`].
+pub(super) struct HungUp<'a>(Option<&'a Desk>);
+
+impl HungUp<'_> {
+    /// The script has answered.
+    pub(super) fn told(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for HungUp<'_> {
+    fn drop(&mut self) {
+        if let Some(desk) = self.0 {
+            desk.wake();
+        }
     }
 }
 

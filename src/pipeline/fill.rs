@@ -121,7 +121,7 @@ impl Pipeline {
 
     fn spawn_fill(&self, sale: Uuid, anew: bool) {
         let Some(pipeline) = self.me.upgrade() else { return };
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             match pipeline.fill_alone(sale, anew).await {
                 Ok(true) => tracing::warn!(sale.id = %sale, "Redis was filled anew from the ledger"),
                 Ok(false) => {}

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::sale::Error;
@@ -53,6 +54,7 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
     /// sequence of the items; an error is everybody's.
     pub(super) async fn enter<F>(
         self: &Arc<Self>,
+        runtime: &Handle,
         bounds: Bounds,
         item: T,
         send: impl Fn(Vec<T>) -> F + Send + 'static,
@@ -62,7 +64,7 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
     {
         let (told, caller) = self.join(bounds, item)?;
         if let Some(caller) = caller {
-            tokio::spawn(caller.serve(bounds, send));
+            runtime.spawn(caller.serve(bounds, send));
         }
         // Who was sent and hears nothing any more may have been served.
         told.await.unwrap_or_else(|_| Err(Error::Unknown("its batch ended early".into())))
@@ -175,7 +177,7 @@ mod tests {
                 Ok(items.iter().map(|item| (*item, items.len())).collect())
             }
         };
-        tokio::spawn(async move { line.enter(BOUNDS, item, send).await })
+        tokio::spawn(async move { line.enter(&Handle::current(), BOUNDS, item, send).await })
     }
 
     type Answered = Result<(u32, usize), Error>;

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use redis::Script;
 use sqlx::postgres::PgPool;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::backends::{Backends, RedisWire, Wired, redis_at_write};
@@ -86,6 +87,8 @@ pub struct Pipeline {
     /// This process, among those that drain the same streams.
     consumer: String,
     desks: Mutex<HashMap<Uuid, Arc<Desk>>>,
+    /// Buyers come on threads that have runtimes of their own; what goes on without them runs here.
+    runtime: Handle,
     me: Weak<Pipeline>,
 }
 
@@ -118,6 +121,7 @@ impl Pipeline {
             publish: Script::new(fill::PUBLISH),
             consumer: Uuid::now_v7().to_string(),
             desks: Mutex::default(),
+            runtime: Handle::current(),
             me: me.clone(),
         });
         let every = Duration::from_millis(pipeline.limits.pipeline_check_ms);
@@ -130,7 +134,10 @@ impl Pipeline {
         let desk = self.desk(sale.id, sale.epoch).ok_or(Error::Stale)?;
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = (ack == Ack::Recorded).then(|| desk.expect(order.id)).transpose()?;
-        match self.take_in_redis(sale, order).await? {
+        let hung_up = desk.wakes_unless_told();
+        let taken = self.take_in_redis(sale, order).await;
+        hung_up.told();
+        match taken? {
             Taken::SoldOut => Ok(Outcome::SoldOut),
             Taken::Before(id) => self.taken_before(sale, id).await,
             Taken::Now => {
@@ -255,7 +262,7 @@ impl Pipeline {
             None => {}
         }
         let desk = Arc::new(Desk::new(sale, epoch));
-        tokio::spawn(drain::run(Arc::clone(&desk), self.me.clone()));
+        self.runtime.spawn(drain::run(Arc::clone(&desk), self.me.clone()));
         desks.insert(sale, Arc::clone(&desk));
         Some(desk)
     }

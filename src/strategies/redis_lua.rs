@@ -49,7 +49,7 @@ pub const SPEC: Spec = Spec {
     // The last one comes after the answer; it is here because the test counts what is on the wire.
     round_trips: RoundTrips { sold: 4, sold_out: 1 },
     remembers_keys: true,
-    queues: false,
+    queues: true,
     gives_back: true,
     carts: false,
     needs: &[Need::Postgres, Need::Redis],

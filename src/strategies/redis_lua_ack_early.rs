@@ -44,7 +44,7 @@ pub const SPEC: Spec = Spec {
     // Three of them come after the answer; they are here because the test counts what is on the wire.
     round_trips: RoundTrips { sold: 4, sold_out: 1 },
     remembers_keys: true,
-    queues: false,
+    queues: true,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres, Need::Redis],
