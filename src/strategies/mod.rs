@@ -26,6 +26,7 @@ mod naive;
 mod noop;
 mod optimistic;
 mod pg_advisory_same_statement;
+mod redis_buckets;
 mod redis_lua;
 mod redis_lua_ack_early;
 mod redis_lua_batched;
@@ -85,6 +86,7 @@ pub static ALL: &[&Spec] = &[
     &under_lock::LOCK_ETCD_FENCED,
     &redis_lua::SPEC,
     &redis_lua_batched::SPEC,
+    &redis_buckets::SPEC,
     &redis_lua_ack_early::SPEC,
     &noop::SPEC,
 ];
