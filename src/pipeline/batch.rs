@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, Weak};
 
-use uuid::Uuid;
-
 use super::desk::Desk;
 use super::entry::Entry;
-use super::keys::{Keys, hex};
+use super::keys::{Scope, hex};
 use super::line::Bounds;
 use super::{Pipeline, Taken};
 use crate::backends::redis_at_write;
@@ -38,7 +36,7 @@ impl Pipeline {
     /// Takes the units of an order in Redis, with whatever other orders wait, and waits until the ledger has
     /// it.
     pub async fn take_batched(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {
-        let desk = self.desk(sale.id, sale.epoch).ok_or(Error::Stale)?;
+        let desk = self.desk(self.scope(sale)).ok_or(Error::Stale)?;
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = desk.expect(order.id)?;
         match self.take_with_others(&desk, sale, order).await? {
@@ -68,15 +66,9 @@ impl Pipeline {
         self.understand(sale.id, word, id)
     }
 
-    async fn take_batch(
-        &self,
-        sale: Uuid,
-        epoch: i64,
-        limit: i64,
-        batch: &[Asked],
-    ) -> Result<Vec<Word>, Error> {
+    async fn take_batch(&self, scope: Scope, limit: i64, batch: &[Asked]) -> Result<Vec<Word>, Error> {
         let mut redis = self.redis().await?;
-        let keys = Keys::of(sale, epoch);
+        let (keys, epoch) = (scope.keys(0), scope.epoch);
         let mut call = self.take_batch.prepare_invoke();
         call.key(&keys.head).key(&keys.keys).key(&keys.buyers).key(&keys.orders).arg(epoch).arg(limit);
         for asked in batch {
@@ -98,7 +90,7 @@ async fn take_all(
 ) -> Result<Vec<Word>, Error> {
     let gone = || Error::Unavailable("the service ends".into());
     let pipeline = pipeline.upgrade().ok_or_else(gone)?;
-    let words = pipeline.take_batch(desk.sale, desk.epoch, limit, &batch).await?;
+    let words = pipeline.take_batch(desk.scope, limit, &batch).await?;
     if words.iter().any(|word| word == "taken") {
         desk.wake();
     }

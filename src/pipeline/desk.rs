@@ -1,7 +1,7 @@
 //! One sale in one process: who waits for an order to be recorded.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,20 @@ use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::batch::{Asked, Word};
+use super::keys::Scope;
 use super::line::Line;
 use super::words;
 use crate::sale::{Error, Outcome};
 
 /// Where the buyers of one sale wait.
 pub(super) struct Desk {
-    pub sale: Uuid,
-    pub epoch: i64,
+    pub scope: Scope,
     /// Who waits to be taken in Redis together with others.
     pub line: Arc<Line<Asked, Word>>,
     waiting: Mutex<Room>,
     wake: Notify,
+    /// Buckets in which something was taken, a bit each.
+    taken_from: AtomicU64,
     /// Has a process that died left something over?
     left_over: AtomicBool,
 }
@@ -45,10 +47,10 @@ pub(super) struct Waiting {
 }
 
 impl Desk {
-    pub(super) fn new(sale: Uuid, epoch: i64) -> Desk {
+    pub(super) fn new(scope: Scope) -> Desk {
         Desk {
-            sale,
-            epoch,
+            scope,
+            taken_from: AtomicU64::new(0),
             line: Arc::default(),
             waiting: Mutex::default(),
             wake: Notify::new(),
@@ -65,6 +67,19 @@ impl Desk {
     /// taken, and nobody else knows.
     pub(super) fn wakes_unless_told(&self) -> HungUp<'_> {
         HungUp(Some(self))
+    }
+
+    /// Something was taken in this bucket.
+    pub(super) fn wake_for(&self, bucket: usize) {
+        self.taken_from.fetch_or(1 << bucket, Relaxed);
+        self.wake();
+    }
+
+    /// In which buckets was something taken? Asking takes it on. All, where nobody said which.
+    pub(super) fn taken_from(&self) -> Vec<usize> {
+        let bits = self.taken_from.swap(0, Relaxed);
+        let all = 0..self.scope.buckets;
+        all.filter(|bucket| bits == 0 || bits & (1 << bucket) != 0).collect()
     }
 
     /// There is something left over by a process that died.
@@ -140,6 +155,7 @@ impl HungUp<'_> {
 impl Drop for HungUp<'_> {
     fn drop(&mut self) {
         if let Some(desk) = self.0 {
+            desk.taken_from.store(u64::MAX, Relaxed);
             desk.wake();
         }
     }

@@ -1,16 +1,18 @@
 //! A batch: read from the stream, recorded in one statement, told to the buyers, and only then done in Redis.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use redis::streams::{StreamId, StreamReadReply};
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::desk::Desk;
 use super::entry::Entry;
-use super::keys::Keys;
+use super::keys::{Keys, Scope};
+use super::watch::Belief;
 use super::{Pipeline, words};
 use crate::backends::redis_at_write;
 use crate::ledger::{self, at_write, before_write};
@@ -38,21 +40,21 @@ const OTHERS_SEEN: Duration = Duration::from_secs(10);
 /// With nobody waiting, only a wake wakes.
 const SLEEP: Duration = Duration::from_secs(3600);
 
-/// What one statement records: entries of the stream, and the orders in them.
+/// What one statement records: entries of the streams, each with its bucket, and the orders in them.
 #[derive(Default)]
 struct Portion {
-    ids: Vec<String>,
+    ids: Vec<(usize, String)>,
     entries: Vec<Entry>,
 }
 
-fn portions(batch: Vec<StreamId>) -> Vec<Portion> {
+fn portions(batch: impl Iterator<Item = (usize, StreamId)>) -> Vec<Portion> {
     let mut portions: Vec<Portion> = Vec::new();
-    for entry in batch {
+    for (bucket, entry) in batch {
         if portions.last().is_none_or(|portion| portion.entries.len() >= ORDERS_ENOUGH) {
             portions.push(Portion::default());
         }
         if let Some(portion) = portions.last_mut() {
-            portion.ids.push(entry.id.clone());
+            portion.ids.push((bucket, entry.id.clone()));
             portion.entries.extend(Entry::all_of(entry));
         }
     }
@@ -63,25 +65,36 @@ impl Pipeline {
     /// Drains until nothing is left that was there when it began. Says whether orders of other processes
     /// were among it. `again`: this process has read a batch before and failed to record it.
     pub(super) async fn drain(&self, desk: &Desk, again: bool) -> Result<bool, Error> {
-        let keys = Keys::of(desk.sale, desk.epoch);
         let mut own = again;
+        let mut buckets = desk.taken_from();
         if desk.takes_on() {
-            self.take_over(&keys).await?;
+            join_all(desk.scope.all().map(|keys| self.take_over(keys)))
+                .await
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?;
             own = true;
+        }
+        if own {
+            buckets = (0..desk.scope.buckets).collect();
         }
         let mut strangers = false;
         loop {
-            let batch = match self.read(&keys, if own { "0" } else { ">" }).await {
+            let read =
+                buckets.iter().map(|bucket| self.read(desk.scope.keys(*bucket), if own { "0" } else { ">" }));
+            let batches: Result<Vec<_>, Error> = join_all(read).await.into_iter().collect();
+            let batches = match batches {
                 // No stream, no group: Redis has lost them.
                 Err(Error::Unavailable(why)) if why.contains("NOGROUP") => {
-                    self.fill_soon(desk.sale);
+                    self.fill_soon(desk.scope.sale);
                     return Ok(strangers);
                 }
-                batch => batch?,
+                batches => batches?,
             };
-            let full = batch.len() == BATCH_MAX;
-            for portion in portions(batch) {
-                strangers |= self.record(desk, &keys, portion).await?;
+            let full = batches.iter().any(|batch| batch.len() == BATCH_MAX);
+            let each = buckets.iter().zip(batches);
+            let entries = each.flat_map(|(bucket, batch)| batch.into_iter().map(|entry| (*bucket, entry)));
+            for portion in portions(entries) {
+                strangers |= self.record(desk, portion).await?;
             }
             match (own, full) {
                 (true, false) => own = false,
@@ -92,7 +105,7 @@ impl Pipeline {
     }
 
     /// Makes our own what a process that died has left unfinished.
-    async fn take_over(&self, keys: &Keys) -> Result<(), Error> {
+    async fn take_over(&self, keys: Keys) -> Result<(), Error> {
         let mut redis = self.redis().await?;
         let mut claim = redis::cmd("XAUTOCLAIM");
         claim.arg(&keys.orders).arg(GROUP).arg(&self.consumer).arg(IDLE_MS).arg("0");
@@ -100,7 +113,7 @@ impl Pipeline {
         claim.query_async::<redis::Value>(&mut redis).await.map_err(redis_at_write).map(drop)
     }
 
-    async fn read(&self, keys: &Keys, from: &str) -> Result<Vec<StreamId>, Error> {
+    async fn read(&self, keys: Keys, from: &str) -> Result<Vec<StreamId>, Error> {
         let mut redis = self.redis().await?;
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(BATCH_MAX);
@@ -109,7 +122,7 @@ impl Pipeline {
         Ok(reply.and_then(|reply| reply.keys.into_iter().next()).map(|key| key.ids).unwrap_or_default())
     }
 
-    async fn record(&self, desk: &Desk, keys: &Keys, portion: Portion) -> Result<bool, Error> {
+    async fn record(&self, desk: &Desk, portion: Portion) -> Result<bool, Error> {
         let Portion { ids, entries } = portion;
         let mut words = Vec::new();
         // Committed when this returns. Should this process die after it, somebody brings the batch again, and
@@ -122,19 +135,36 @@ impl Pipeline {
         for (entry, word) in entries.iter().zip(&words) {
             strangers |= !desk.tell(entry.order, word);
         }
-        let mut redis = self.redis().await?;
-        let mut done = self.done.prepare_invoke();
-        done.key(&keys.head).key(&keys.orders).arg(GROUP);
-        for id in &ids {
-            done.arg(id);
-        }
-        let head: (Option<i64>, Option<i64>, Option<i64>) =
-            done.invoke_async(&mut redis).await.map_err(redis_at_write)?;
-        drop(redis);
-        if let Some((left, returns)) = counter {
-            self.compare(desk.sale, desk.epoch, (left, returns), head).await;
+        let belief = self.finish(desk.scope, &ids).await?;
+        if let Some(counter) = counter {
+            self.compare(desk.scope, counter, belief).await;
         }
         Ok(strangers)
+    }
+
+    /// The streams forget these entries. Answers with what Redis believes, to be held against the ledger,
+    /// which was read before.
+    async fn finish(&self, scope: Scope, ids: &[(usize, String)]) -> Result<Option<Belief>, Error> {
+        let one = async |bucket: usize| {
+            let keys = scope.keys(bucket);
+            let mut redis = self.redis().await?;
+            let mut done = self.done.prepare_invoke();
+            done.key(&keys.head).key(&keys.orders).arg(GROUP);
+            ids.iter().filter(|(of, _)| *of == bucket).for_each(|(_, id)| _ = done.arg(id));
+            let head: (Option<i64>, Option<i64>, Option<i64>) =
+                done.invoke_async(&mut redis).await.map_err(redis_at_write)?;
+            Ok::<_, Error>(head)
+        };
+        let buckets: BTreeSet<usize> = ids.iter().map(|(bucket, _)| *bucket).collect();
+        let heads: Vec<_> =
+            join_all(buckets.into_iter().map(one)).await.into_iter().collect::<Result<_, _>>()?;
+        match heads[..] {
+            [(Some(epoch), Some(left), Some(applied))] if scope.buckets == 1 => {
+                Ok(Some(Belief { epoch, left: Some(left), applied }))
+            }
+            _ if scope.buckets == 1 => Ok(None),
+            _ => Ok(Belief::of(&self.heads(scope).await?)),
+        }
     }
 
     /// One statement, one commit. Where a single order makes it fail, the others must not fail with it: the
@@ -155,10 +185,10 @@ impl Pipeline {
             }
             Err(Failed::Poisoned(why)) if entries.len() == 1 => {
                 let order = entries[0].order;
-                tracing::error!(sale.id = %desk.sale, order.id = %order, "cannot be recorded: {why}");
+                tracing::error!(sale.id = %desk.scope.sale, order.id = %order, "cannot be recorded: {why}");
                 words.push("poisoned".into());
                 // Its units are taken in Redis and nowhere else; a new epoch begins with the ledger's word.
-                self.fill_anew_soon(desk.sale);
+                self.fill_anew_soon(desk.scope.sale);
                 Ok(None)
             }
             Err(Failed::Poisoned(_)) => {
@@ -174,8 +204,8 @@ impl Pipeline {
         let all = |text: fn(&Entry) -> &str| entries.iter().map(text).collect::<Vec<_>>();
         let mut pg = ledger::connection(&self.pg).await.map_err(Failed::For)?;
         let row = sqlx::query(DRAIN)
-            .bind(desk.sale)
-            .bind(desk.epoch)
+            .bind(desk.scope.sale)
+            .bind(desk.scope.epoch)
             .bind(all(|e| &e.caller))
             .bind(all(|e| &e.key))
             .bind(entries.iter().map(|e| e.order).collect::<Vec<_>>())
@@ -235,7 +265,7 @@ pub(super) async fn run(desk: Arc<Desk>, pipeline: Weak<Pipeline>) {
                 }
                 Err(Error::Stale) => desk.end(),
                 Err(e) => {
-                    tracing::debug!(sale.id = %desk.sale, "not drained: {e}");
+                    tracing::debug!(sale.id = %desk.scope.sale, "not drained: {e}");
                     failed = true;
                     tokio::time::sleep(look).await;
                 }
@@ -244,13 +274,13 @@ pub(super) async fn run(desk: Arc<Desk>, pipeline: Weak<Pipeline>) {
         let ended = desk.has_ended();
         let waiting = desk.waiting_for(if ended { Duration::ZERO } else { look });
         if !waiting.is_empty()
-            && let Ok((epoch, words)) = pipeline.outcomes(desk.sale, &waiting).await
+            && let Ok((epoch, words)) = pipeline.outcomes(desk.scope.sale, &waiting).await
         {
             for order in waiting {
                 match words.get(&order) {
                     Some(word) => _ = desk.tell(order, word),
                     // Read in one snapshot with the epoch: no row, and there never will be one.
-                    None if epoch != desk.epoch => _ = desk.tell(order, words::STALE),
+                    None if epoch != desk.scope.epoch => _ = desk.tell(order, words::STALE),
                     None => {}
                 }
             }

@@ -7,6 +7,7 @@
 //! ledger.
 
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use redis::Pipeline as Commands;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Row};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::Pipeline;
 use super::drain::GROUP;
-use super::keys::{Keys, hex};
+use super::keys::{Keys, Scope, hex};
 use crate::backends::redis_at_write;
 use crate::ledger::{self, before_write};
 use crate::sale::{Error, Sale};
@@ -31,10 +32,13 @@ const FLUSH: usize = 10_000;
 /// second is drawn from the sale's id.
 const LOCK: i32 = 0x5e11;
 
+/// Whose it is, its name and its value.
+type Field = (String, String, String);
+
 impl Pipeline {
     /// Fills Redis for this epoch of a sale, if no later one is there. Needs the stock row.
-    pub async fn fill(&self, sale: Uuid, epoch: i64) -> Result<(), Error> {
-        let keys = Keys::of(sale, epoch);
+    pub async fn fill(&self, sale: &Sale) -> Result<(), Error> {
+        let (scope, sale) = (self.scope(sale), sale.id);
         let mut pg = self.reads.acquire().await.map_err(before_write)?;
         // One snapshot for all of it: a return that is numbered later is applied later.
         let mut tx =
@@ -42,66 +46,93 @@ impl Pipeline {
         let no_limit = sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await;
         no_limit.map_err(before_write)?;
         let counter = sqlx::query(COUNTER).bind(sale).fetch_one(&mut *tx).await.map_err(before_write)?;
-        self.copy(&mut tx, sale, KEYS, &keys.keys, |row| {
-            let (caller, key): (String, String) = (row.try_get("caller")?, row.try_get("key")?);
-            let (id, print): (Uuid, Vec<u8>) = (row.try_get("id")?, row.try_get("fingerprint")?);
-            Ok((format!("{caller}:{key}"), format!("{} {id}", hex(&print))))
-        })
+        self.copy(
+            &mut tx,
+            scope,
+            KEYS,
+            |keys| &keys.keys,
+            |row| {
+                let (caller, key): (String, String) = (row.try_get("caller")?, row.try_get("key")?);
+                let (id, print): (Uuid, Vec<u8>) = (row.try_get("id")?, row.try_get("fingerprint")?);
+                Ok((row.try_get("buyer_id")?, format!("{caller}:{key}"), format!("{} {id}", hex(&print))))
+            },
+        )
         .await?;
-        self.copy(&mut tx, sale, BUYERS, &keys.buyers, |row| {
-            Ok((row.try_get("buyer_id")?, row.try_get::<i64, _>("units")?.to_string()))
-        })
+        self.copy(
+            &mut tx,
+            scope,
+            BUYERS,
+            |keys| &keys.buyers,
+            |row| {
+                let buyer: String = row.try_get("buyer_id")?;
+                Ok((buyer.clone(), buyer, row.try_get::<i64, _>("units")?.to_string()))
+            },
+        )
         .await?;
         tx.commit().await.map_err(before_write)?;
         let left: i64 = counter.try_get("units_left").map_err(before_write)?;
         let returns: i64 = counter.try_get("returns").map_err(before_write)?;
 
-        let mut redis = self.redis().await?;
-        let mut publish = self.publish.prepare_invoke();
-        publish
-            .key(&keys.head)
-            .key(&keys.orders)
-            .key(&keys.keys)
-            .key(&keys.buyers)
-            .arg(epoch)
-            .arg(left)
-            .arg(returns)
-            .arg(GROUP);
-        let before: i64 = publish.invoke_async(&mut redis).await.map_err(redis_at_write)?;
-        if before > 0 {
-            let old = Keys::of(sale, before);
-            let forget = redis::cmd("UNLINK").arg(old.keys).arg(old.buyers).arg(old.orders).to_owned();
-            // What stays behind costs memory and nothing else.
-            let _: Result<i64, _> = forget.query_async(&mut redis).await;
+        let mut published = 0;
+        for bucket in 0..scope.buckets {
+            let share = scope.share(left, bucket);
+            published += usize::from(self.publish(scope, bucket, share, returns).await?);
+        }
+        if published > 0 && published < scope.buckets {
+            // Others filled some of them, perhaps from what the ledger said at another moment.
+            self.fill_anew_soon(sale);
         }
         Ok(())
     }
 
-    /// Copies rows into a hash, without holding more of them than one flush.
+    /// An epoch begins in one bucket. Says whether it was this call that began it.
+    async fn publish(&self, scope: Scope, bucket: usize, left: i64, returns: i64) -> Result<bool, Error> {
+        let keys = scope.keys(bucket);
+        let mut redis = self.redis().await?;
+        let mut publish = self.publish.prepare_invoke();
+        publish.key(&keys.head).key(&keys.orders).key(&keys.keys).key(&keys.buyers);
+        publish.arg(scope.epoch).arg(left).arg(returns).arg(GROUP);
+        let before: i64 = publish.invoke_async(&mut redis).await.map_err(redis_at_write)?;
+        if before > 0 {
+            let old = Scope { epoch: before, ..scope }.keys(bucket);
+            let forget = redis::cmd("UNLINK").arg(old.keys).arg(old.buyers).arg(old.orders).to_owned();
+            // What stays behind costs memory and nothing else.
+            let _: Result<i64, _> = forget.query_async(&mut redis).await;
+        }
+        Ok(before >= 0)
+    }
+
+    /// Copies rows into a hash of their buyers' buckets, without holding more of them than one flush.
     async fn copy(
         &self,
         pg: &mut PgConnection,
-        sale: Uuid,
+        scope: Scope,
         sql: &'static str,
-        hash: &str,
-        field: fn(&PgRow) -> Result<(String, String), sqlx::Error>,
+        hash: fn(&Keys) -> &str,
+        field: fn(&PgRow) -> Result<Field, sqlx::Error>,
     ) -> Result<(), Error> {
         let mut redis = self.redis().await?;
-        let mut rows = sqlx::query(sql).bind(sale).fetch(pg);
-        let mut fields = Vec::with_capacity(FLUSH);
+        let mut rows = sqlx::query(sql).bind(scope.sale).fetch(pg);
+        let mut fields = vec![Vec::new(); scope.buckets];
+        let mut held = 0;
         loop {
             let row = rows.try_next().await.map_err(before_write)?;
             let last = row.is_none();
             if let Some(row) = row {
-                fields.push(field(&row).map_err(before_write)?);
+                let (buyer, name, value) = field(&row).map_err(before_write)?;
+                fields[scope.home(&buyer)].push((name, value));
+                held += 1;
             }
-            if fields.len() == FLUSH || last && !fields.is_empty() {
+            if held == FLUSH || last && held > 0 {
                 let mut commands = Commands::new();
-                for some in fields.chunks(FIELDS) {
-                    commands.hset_multiple(hash, some).ignore();
+                for (bucket, fields) in fields.iter_mut().enumerate() {
+                    for some in fields.chunks(FIELDS) {
+                        commands.hset_multiple(hash(&scope.keys(bucket)), some).ignore();
+                    }
+                    fields.clear();
                 }
                 commands.query_async::<()>(&mut redis).await.map_err(redis_at_write)?;
-                fields.clear();
+                held = 0;
             }
             if last {
                 return Ok(());
@@ -164,18 +195,22 @@ impl Pipeline {
         let least = redis_epoch.map_or(0, |epoch| epoch + 1);
         let Some(epoch) = ledger::raise_epoch(&self.pg, &sale, None, least).await? else { return Ok(false) };
         metrics::counter!("sellout_redis_filled_total").increment(1);
-        self.fill(id, epoch).await?;
+        self.fill(&Sale { epoch, ..sale }).await?;
         Ok(true)
     }
 
     /// The epoch that Redis is of, and whether everything is there that an epoch begins with.
     async fn redis_epoch(&self, sale: &Sale) -> Result<(Option<i64>, bool), Error> {
-        let mut redis = self.redis().await?;
-        let keys = Keys::of(sale.id, sale.epoch);
-        let mut ask = redis::pipe();
-        ask.cmd("HGET").arg(keys.head).arg("epoch");
-        ask.cmd("EXISTS").arg(keys.keys).arg(keys.buyers).arg(keys.orders);
-        let (epoch, there): (Option<i64>, i64) = ask.query_async(&mut redis).await.map_err(redis_at_write)?;
-        Ok((epoch, there == 3))
+        let scope = self.scope(sale);
+        let each = scope.all().map(async |keys| {
+            let mut redis = self.redis().await?;
+            let mut ask = redis::pipe();
+            ask.cmd("HGET").arg(keys.head).arg("epoch");
+            ask.cmd("EXISTS").arg(keys.keys).arg(keys.buyers).arg(keys.orders);
+            ask.query_async::<(Option<i64>, i64)>(&mut redis).await.map_err(redis_at_write)
+        });
+        let each: Vec<(Option<i64>, i64)> = join_all(each).await.into_iter().collect::<Result<_, _>>()?;
+        let newest = each.iter().filter_map(|(epoch, _)| *epoch).max();
+        Ok((newest, each.iter().all(|(epoch, there)| *epoch == newest && *there == 3)))
     }
 }

@@ -15,6 +15,7 @@
 //! filled anew.
 
 mod batch;
+mod buckets;
 mod desk;
 mod drain;
 mod entry;
@@ -29,6 +30,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::Script;
 use sqlx::postgres::PgPool;
 use tokio::runtime::Handle;
@@ -37,14 +39,18 @@ use uuid::Uuid;
 use crate::backends::{Backends, RedisWire, Wired, redis_at_write};
 use crate::config::Limits;
 use crate::sale::{Error, Order, Outcome, Sale};
+use buckets::Head;
 use desk::Desk;
-use keys::Keys;
+use keys::Scope;
 
 /// Every statement of this room, for the test that PREPAREs them and for the cards of the strategies.
 pub const STATEMENTS: &[(&str, &str)] = &[
     ("take.lua", TAKE),
     ("take_batch.lua", batch::TAKE_BATCH),
     ("closing.lua", CLOSING),
+    ("give.lua", buckets::GIVE),
+    ("accept.lua", buckets::ACCEPT),
+    ("arrived.lua", buckets::ARRIVED),
     ("drain.sql", drain::DRAIN),
     ("outcomes.sql", drain::OUTCOMES),
     ("done.lua", drain::DONE),
@@ -79,11 +85,16 @@ pub struct Pipeline {
     reads: PgPool,
     limits: Limits,
     strategy: &'static str,
+    /// Most buckets of a sale.
+    buckets_max: i64,
     take: Script,
     take_batch: Script,
     done: Script,
     back: Script,
     publish: Script,
+    give: Script,
+    accept: Script,
+    arrived: Script,
     /// This process, among those that drain the same streams.
     consumer: String,
     desks: Mutex<HashMap<Uuid, Arc<Desk>>>,
@@ -106,6 +117,15 @@ impl Pipeline {
     /// Opens it, and starts to look after the sales of this strategy. Call it on the runtime that owns the
     /// connections.
     pub fn start(backends: &Backends, strategy: &'static str) -> Result<Arc<Pipeline>, Error> {
+        Pipeline::over(backends, strategy, 1)
+    }
+
+    /// The same with the units of each sale in so many buckets, or one for each unit where it has fewer.
+    pub fn over(
+        backends: &Backends,
+        strategy: &'static str,
+        buckets_max: i64,
+    ) -> Result<Arc<Pipeline>, Error> {
         let redis = backends.redis_wire()?.clone();
         let pipeline = Arc::new_cyclic(|me| Pipeline {
             redis,
@@ -114,11 +134,15 @@ impl Pipeline {
             reads: backends.pg_reads.clone(),
             limits: backends.limits.clone(),
             strategy,
+            buckets_max,
             take: Script::new(TAKE),
             take_batch: Script::new(batch::TAKE_BATCH),
             done: Script::new(drain::DONE),
             back: Script::new(returns::BACK),
             publish: Script::new(fill::PUBLISH),
+            give: Script::new(buckets::GIVE),
+            accept: Script::new(buckets::ACCEPT),
+            arrived: Script::new(buckets::ARRIVED),
             consumer: Uuid::now_v7().to_string(),
             desks: Mutex::default(),
             runtime: Handle::current(),
@@ -131,17 +155,22 @@ impl Pipeline {
 
     /// Takes the units of an order in Redis; with [`Ack::Recorded`] waits until the ledger has it.
     pub async fn take(&self, sale: &Sale, order: &Order, ack: Ack) -> Result<Outcome, Error> {
-        let desk = self.desk(sale.id, sale.epoch).ok_or(Error::Stale)?;
+        let scope = self.scope(sale);
+        let desk = self.desk(scope).ok_or(Error::Stale)?;
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = (ack == Ack::Recorded).then(|| desk.expect(order.id)).transpose()?;
         let hung_up = desk.wakes_unless_told();
-        let taken = self.take_in_redis(sale, order).await;
+        let taken = self.take_in_redis(scope, sale, order).await;
         hung_up.told();
-        match taken? {
+        let taken = match taken? {
+            Taken::SoldOut if scope.buckets > 1 => self.gather(sale, order).await?,
+            taken => taken,
+        };
+        match taken {
             Taken::SoldOut => Ok(Outcome::SoldOut),
             Taken::Before(id) => self.taken_before(sale, id).await,
             Taken::Now => {
-                desk.wake();
+                desk.wake_for(scope.home(&order.buyer_id));
                 // Should this process die now, the order stands in the stream, and another one records it.
                 match waiting {
                     None => Ok(Outcome::Sold(order.id)),
@@ -151,15 +180,11 @@ impl Pipeline {
         }
     }
 
-    async fn take_in_redis(&self, sale: &Sale, order: &Order) -> Result<Taken, Error> {
+    async fn take_in_redis(&self, scope: Scope, sale: &Sale, order: &Order) -> Result<Taken, Error> {
         let mut redis = self.redis().await?;
-        let keys = Keys::of(sale.id, sale.epoch);
+        let keys = scope.keys(scope.home(&order.buyer_id));
         let mut call = self.take.prepare_invoke();
-        call.key(&keys.head).key(&keys.keys).key(&keys.buyers).key(&keys.orders);
-        call.arg(sale.epoch).arg(order.quantity).arg(&order.caller).arg(&order.key);
-        call.arg(keys::hex(&order.fingerprint)).arg(order.id.to_string()).arg(&order.buyer_id);
-        call.arg(sale.per_buyer_limit.unwrap_or(0)).arg(u8::from(order.retry_safe));
-        call.arg(order.hold_ms.map(|ms| ms.to_string()).unwrap_or_default());
+        call.key(&keys.head).key(&keys.keys).key(&keys.buyers).key(&keys.orders).arg(&asked(sale, order)[..]);
         let (word, id): (String, String) = call.invoke_async(&mut redis).await.map_err(redis_at_write)?;
         drop(redis);
         self.understand(sale.id, &word, &id)
@@ -202,18 +227,22 @@ impl Pipeline {
 
     /// What Redis believes is left; `None` when it does not know the sale.
     pub async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
-        let mut redis = self.redis().await?;
-        let head = Keys::of(sale.id, sale.epoch).head;
-        let left = redis::cmd("HGET").arg(head).arg("left").query_async(&mut redis).await;
-        left.map_err(|e| Error::Unavailable(format!("Redis: {e}")))
+        let heads = self.heads(self.scope(sale)).await?;
+        Ok(heads.iter().map(|head| head.as_ref().map(Head::own)).sum())
     }
 
-    /// Orders in the stream: taken, and not recorded yet.
+    /// Entries of the streams: taken, and not recorded yet. (Orders that were taken together are one.)
     pub async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
-        let mut redis = self.redis().await?;
-        let orders = Keys::of(sale.id, sale.epoch).orders;
-        let pending = redis::cmd("XLEN").arg(orders).query_async(&mut redis).await;
-        pending.map_err(|e| Error::Unavailable(format!("Redis: {e}")))
+        self.waiting_in(self.scope(sale)).await
+    }
+
+    async fn waiting_in(&self, scope: Scope) -> Result<u64, Error> {
+        let one = scope.all().map(async |keys| {
+            let length =
+                redis::cmd("XLEN").arg(keys.orders).query_async::<u64>(&mut self.redis().await?).await;
+            length.map_err(|e| Error::Unavailable(format!("Redis: {e}")))
+        });
+        join_all(one).await.into_iter().sum()
     }
 
     /// Takes no more for this epoch, and waits until what was taken is recorded. Where Redis cannot be asked
@@ -221,22 +250,23 @@ impl Pipeline {
     /// yes.
     pub async fn hand_over(&self, sale: &Sale) -> Result<(), Error> {
         let wait = self.limits.wait();
-        let Ok(mut redis) = self.redis().await else { return Ok(()) };
-        let head = Keys::of(sale.id, sale.epoch).head;
-        let script = Script::new(CLOSING);
-        let mut closing = script.key(head);
-        closing.arg(sale.epoch).arg(2 * wait.as_secs().max(1));
-        let closed: Result<i64, _> = closing.invoke_async(&mut redis).await;
-        drop(redis);
-        if !matches!(closed, Ok(1)) {
-            return Ok(());
+        let scope = self.scope(sale);
+        for keys in scope.all() {
+            let Ok(mut redis) = self.redis().await else { return Ok(()) };
+            let script = Script::new(CLOSING);
+            let mut closing = script.key(keys.head);
+            closing.arg(sale.epoch).arg(2 * wait.as_secs().max(1));
+            let closed: Result<i64, _> = closing.invoke_async(&mut redis).await;
+            if !matches!(closed, Ok(1)) {
+                return Ok(());
+            }
         }
         let until = tokio::time::Instant::now() + wait;
         while self.pending(sale).await.unwrap_or(0) > 0 {
             if tokio::time::Instant::now() > until {
                 return Err(Error::Contended("what Redis has taken is not recorded yet".into()));
             }
-            self.desk(sale.id, sale.epoch).ok_or(Error::Stale)?.wake();
+            self.desk(scope).ok_or(Error::Stale)?.wake();
             tokio::time::sleep(SEEN_POLL).await;
         }
         Ok(())
@@ -244,24 +274,36 @@ impl Pipeline {
 
     /// Another strategy has taken the sale over: nothing of this epoch is needed any more.
     pub async fn forget(&self, sale: &Sale) {
-        let keys = Keys::of(sale.id, sale.epoch);
-        let Ok(mut redis) = self.redis().await else { return };
-        let mut forget = redis::cmd("UNLINK");
-        forget.arg(keys.head).arg(keys.keys).arg(keys.buyers).arg(keys.orders);
-        // What stays behind costs memory and nothing else: it is of an epoch that is over.
-        let _: Result<i64, _> = forget.query_async(&mut redis).await;
+        for keys in self.scope(sale).all() {
+            let Ok(mut redis) = self.redis().await else { return };
+            let mut forget = redis::cmd("UNLINK");
+            forget.arg(keys.head).arg(keys.keys).arg(keys.buyers).arg(keys.orders);
+            // What stays behind costs memory and nothing else: it is of an epoch that is over.
+            let _: Result<i64, _> = forget.query_async(&mut redis).await;
+        }
+    }
+
+    /// A sale as it stands in Redis.
+    fn scope(&self, sale: &Sale) -> Scope {
+        self.scope_of(sale.id, sale.epoch, sale.units)
+    }
+
+    fn scope_of(&self, sale: Uuid, epoch: i64, units: i64) -> Scope {
+        let buckets = usize::try_from(units.clamp(1, self.buckets_max)).unwrap_or(1);
+        Scope { sale, epoch, buckets }
     }
 
     /// The desk of a sale in this epoch; `None` when a later one has begun.
-    fn desk(&self, sale: Uuid, epoch: i64) -> Option<Arc<Desk>> {
+    fn desk(&self, scope: Scope) -> Option<Arc<Desk>> {
+        let Scope { sale, epoch, .. } = scope;
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
         match desks.get(&sale) {
-            Some(desk) if desk.epoch == epoch => return (!desk.has_ended()).then(|| Arc::clone(desk)),
-            Some(desk) if desk.epoch > epoch => return None,
+            Some(desk) if desk.scope.epoch == epoch => return (!desk.has_ended()).then(|| Arc::clone(desk)),
+            Some(desk) if desk.scope.epoch > epoch => return None,
             Some(old) => old.end(),
             None => {}
         }
-        let desk = Arc::new(Desk::new(sale, epoch));
+        let desk = Arc::new(Desk::new(scope));
         self.runtime.spawn(drain::run(Arc::clone(&desk), self.me.clone()));
         desks.insert(sale, Arc::clone(&desk));
         Some(desk)
@@ -270,6 +312,22 @@ impl Pipeline {
     async fn redis(&self) -> Result<Wired, Error> {
         self.redis.connection().await
     }
+}
+
+/// What take.lua is told of an order.
+fn asked(sale: &Sale, order: &Order) -> [String; 10] {
+    [
+        sale.epoch.to_string(),
+        order.quantity.to_string(),
+        order.caller.clone(),
+        order.key.clone(),
+        keys::hex(&order.fingerprint),
+        order.id.to_string(),
+        order.buyer_id.clone(),
+        sale.per_buyer_limit.unwrap_or(0).to_string(),
+        u8::from(order.retry_safe).to_string(),
+        order.hold_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+    ]
 }
 
 impl Drop for Pipeline {

@@ -27,6 +27,7 @@ mod naive;
 mod noop;
 mod optimistic;
 mod pg_advisory_same_statement;
+mod redis_buckets;
 mod redis_lua;
 mod redis_lua_ack_early;
 mod redis_lua_batched;
@@ -87,6 +88,7 @@ pub static ALL: &[&Spec] = &[
     &group_commit::SPEC,
     &redis_lua::SPEC,
     &redis_lua_batched::SPEC,
+    &redis_buckets::SPEC,
     &redis_lua_ack_early::SPEC,
     &noop::SPEC,
 ];

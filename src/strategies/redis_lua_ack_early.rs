@@ -70,7 +70,7 @@ impl Strategy for AckEarly {
     async fn open(&self, sale: &Sale) -> Result<(), Error> {
         // The ledger's counter first: Redis is filled from it, now and whenever it has lost what it knew.
         stock::open(&self.pg, sale).await?;
-        self.pipeline.fill(sale.id, sale.epoch).await
+        self.pipeline.fill(sale).await
     }
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {

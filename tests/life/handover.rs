@@ -16,7 +16,15 @@ use crate::support::process::Process;
 use crate::support::{Answer, Api, TestApp, eventually, fresh_database};
 
 /// Every kind of store hands over to every other and takes over again.
-const ROUND_TRIP: [&str; 5] = ["redis_lua", "lock_redis_fenced", "row_lock", "redis_lua", "atomic_update"];
+const ROUND_TRIP: [&str; 7] = [
+    "redis_lua",
+    "lock_redis_fenced",
+    "redis_lua_batched",
+    "row_lock",
+    "redis_buckets",
+    "redis_lua",
+    "atomic_update",
+];
 const UNITS: i64 = 420;
 /// So many more are sold before the next one takes over.
 const EACH: i64 = 45;
@@ -65,7 +73,7 @@ async fn nothing_is_lost(sql: &PgPool, apis: [&Api; 2], sale: Uuid, answers: &[A
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn handed_on_five_times_during_a_rush_it_sells_out_exactly() {
+async fn handed_on_seven_times_during_a_rush_it_sells_out_exactly() {
     let [a, b] = two_services(&["--lab"]).await;
     let sql = a.sql().await;
     let sale = a.api.open_sale("atomic_update", UNITS).await;

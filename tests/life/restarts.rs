@@ -10,7 +10,8 @@ use crate::ask::{cart, cart_held, confirm_or_rehold, eventually_left, poll_hold,
 use crate::support::process::Process;
 use crate::support::{Answer, Api, eventually, fresh_database};
 
-const WAYS: [&str; 3] = ["atomic_update", "lock_redis_fenced", "redis_lua"];
+const WAYS: [&str; 5] =
+    ["atomic_update", "lock_redis_fenced", "redis_lua", "redis_lua_batched", "redis_buckets"];
 
 /// Orders of one sale that end in each way, and the answers that their keys got.
 struct Before {
@@ -104,7 +105,7 @@ async fn killed_while_orders_are_held_and_ended_it_loses_none_and_gives_none_bac
     }
     let buyers: Vec<_> = (0..240)
         .map(|at| {
-            let (api, sale) = (first.api.clone(), sales[at % 3]);
+            let (api, sale) = (first.api.clone(), sales[at % WAYS.len()]);
             tokio::spawn(async move { hold_and_end(&api, sale, at).await })
         })
         .collect();
@@ -122,7 +123,7 @@ async fn killed_while_orders_are_held_and_ended_it_loses_none_and_gives_none_bac
     let api = &second.api;
     for (at, known) in known.iter().enumerate().filter(|(_, known)| known.is_some()) {
         // The dead one's lock is in the way until its lease ends.
-        let again = poll_hold(api, sales[at % 3], &format!("hold-{at}")).await;
+        let again = poll_hold(api, sales[at % WAYS.len()], &format!("hold-{at}")).await;
         assert_eq!((again.status.as_u16(), Some(&again.text)), (201, known.as_ref()), "told yes, hold {at}");
     }
     for (sale, way) in sales.into_iter().zip(WAYS) {

@@ -92,6 +92,16 @@ async fn redis_lua_sells_what_is_changed_during_the_rush() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn redis_lua_batched_sells_what_is_changed_during_the_rush() {
+    changed_under_load("redis_lua_batched").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_buckets_sells_what_is_changed_during_the_rush() {
+    changed_under_load("redis_buckets").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_or_sold_is_never_taken_off() {
     let [a, b] = two_services(&["--lab"]).await;
     for way in

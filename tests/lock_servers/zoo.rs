@@ -57,6 +57,7 @@ pub fn impatient(facts: &'static Facts, hosts: &str, lease_ms: u64, wait_ms: u64
         pg_reads: pg,
         redis_wire: Err(none()),
         redis: Err(none()),
+        redis_wire: Err(none()),
         redis_locks: Err(none()),
         redis_messages: Err(none()),
         redlock: Err(none()),

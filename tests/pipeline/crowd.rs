@@ -10,7 +10,9 @@ use uuid::Uuid;
 use crate::support::{Api, LIMIT, eventually};
 
 /// Who sells over this road and answers when the ledger has it.
-pub const WAYS: [&str; 2] = ["redis_lua", "redis_lua_batched"];
+pub const WAYS: [&str; 3] = ["redis_lua", "redis_lua_batched", "redis_buckets"];
+/// Those whose sale has one head.
+pub const WHOLE: [&str; 2] = ["redis_lua", "redis_lua_batched"];
 
 /// What the buyers of a crowd were told: order ids by key, and how many were refused.
 #[derive(Default)]

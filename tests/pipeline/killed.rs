@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sellout::strategies::Spec;
 use uuid::Uuid;
 
-use crate::crowd::WAYS;
+use crate::crowd::{WAYS, WHOLE};
 use crate::lost::{private, wire};
 use crate::support::process::Process;
 use crate::support::relay::Relay;
@@ -23,7 +23,7 @@ const NARROW: [&str; 2] = ["--pool-connections-max", "1"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_killed_at_any_step_leaves_an_order_that_is_sold_once_or_not_at_all() {
-    for way in WAYS {
+    for way in WHOLE {
         killed_at_each_step(way).await;
     }
 }
@@ -97,11 +97,9 @@ async fn nothing_is_left(app: &TestApp, redis_url: &str, sale: Uuid, step: &str)
 async fn a_service_killed_while_units_come_back_brings_them_back_once() {
     let (services, database) = (private().await, fresh_database().await);
     let redis_url = services.redis_url().expect("a URL");
+    let others = ["atomic_update", "row_lock", "optimistic"];
     let strategies: Vec<&Spec> =
-        ["redis_lua", "redis_lua_batched", "atomic_update", "row_lock", "optimistic"]
-            .iter()
-            .map(|id| Spec::find(id).expect("a strategy"))
-            .collect();
+        WAYS.iter().chain(&others).map(|id| Spec::find(id).expect("a strategy")).collect();
     for spec in strategies {
         for turn in 1..=4 {
             let pg = Relay::to(port_of(&database)).await;

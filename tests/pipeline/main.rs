@@ -8,6 +8,7 @@
 mod support;
 
 mod batched;
+mod buckets;
 mod crowd;
 mod killed;
 mod large;
