@@ -90,6 +90,12 @@ pub static ALL: &[&Spec] = &[
 /// One way to take stock.
 #[async_trait]
 pub trait Strategy: Send + Sync {
+    /// Can it sell that many? Asked before a sale is opened with it, or handed over to it.
+    async fn fits(&self, sale: &Sale) -> Result<(), Error> {
+        let _any_number = sale;
+        Ok(())
+    }
+
     /// Puts the units of a sale on sale for its epoch; called before the first order of it. Calling it again
     /// changes nothing.
     async fn open(&self, sale: &Sale) -> Result<(), Error>;
@@ -123,6 +129,13 @@ pub trait Strategy: Send + Sync {
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         let _nothing_outside = sale;
         Ok(0)
+    }
+
+    /// The statement after which what can be read is durable, for who commits without waiting for the disk:
+    /// whatever is said to a buyer on the ground of an order that was found waits for it, on the connection
+    /// that found it.
+    fn flush(&self) -> Option<&'static str> {
+        None
     }
 
     /// What this strategy believes is left. The audit compares it; it never believes it.
