@@ -31,6 +31,7 @@ mod redis_lua_ack_early;
 mod row_lock;
 mod serializable;
 mod skip_locked_count;
+mod stripes;
 mod under_lock;
 mod unguarded_decrement;
 
@@ -61,6 +62,7 @@ pub static ALL: &[&Spec] = &[
     &row_lock::SPEC,
     &optimistic::SPEC,
     &serializable::SPEC,
+    &stripes::SPEC,
     &under_lock::LOCK_IN_PROCESS,
     &under_lock::LOCK_IN_PROCESS_FENCED,
     &under_lock::LOCK_PG_ROW,
