@@ -30,6 +30,7 @@ mod redis_lua;
 mod redis_lua_ack_early;
 mod row_lock;
 mod serializable;
+mod skip_locked;
 mod skip_locked_count;
 mod stripes;
 mod under_lock;
@@ -63,6 +64,7 @@ pub static ALL: &[&Spec] = &[
     &optimistic::SPEC,
     &serializable::SPEC,
     &stripes::SPEC,
+    &skip_locked::SPEC,
     &under_lock::LOCK_IN_PROCESS,
     &under_lock::LOCK_IN_PROCESS_FENCED,
     &under_lock::LOCK_PG_ROW,
