@@ -33,6 +33,7 @@ mod serializable;
 mod skip_locked;
 mod skip_locked_count;
 mod stripes;
+mod ticket;
 mod under_lock;
 mod unguarded_decrement;
 
@@ -63,6 +64,7 @@ pub static ALL: &[&Spec] = &[
     &row_lock::SPEC,
     &optimistic::SPEC,
     &serializable::SPEC,
+    &ticket::SPEC,
     &stripes::SPEC,
     &skip_locked::SPEC,
     &under_lock::LOCK_IN_PROCESS,
