@@ -21,6 +21,7 @@
 mod atomic_update;
 mod fence_on_write_only;
 mod fenced_take;
+mod flush_barrier;
 mod lock_released_before_commit;
 mod naive;
 mod noop;
@@ -64,6 +65,7 @@ pub static ALL: &[&Spec] = &[
     &row_lock::SPEC,
     &optimistic::SPEC,
     &serializable::SPEC,
+    &flush_barrier::SPEC,
     &ticket::SPEC,
     &stripes::SPEC,
     &skip_locked::SPEC,
