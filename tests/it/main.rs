@@ -15,3 +15,4 @@ mod services;
 mod sold_out;
 mod statements;
 mod support;
+mod unflushed;
