@@ -42,6 +42,35 @@ pub async fn give_back(pg: &PgPool, sale: &Sale, back: &Back, token: Option<i64>
     units.map_or(Ok(0), |row| row.try_get("units").map_err(at_write))
 }
 
+/// Lays the units of a sale out for its epoch, apart from the counter. Once: a second call changes nothing.
+/// `sql`: where its strategy puts them.
+pub async fn lay_out(pg: &PgPool, sql: &'static str, sale: &Sale) -> Result<(), Error> {
+    let mut pg = ledger::connection(pg).await?;
+    let laid_out = sqlx::query(sql).bind(sale.id).bind(sale.epoch).bind(sale.units).execute(&mut *pg).await;
+    laid_out.map(|_| ()).map_err(at_write)
+}
+
+/// [`give_back`] for units that lie apart from the counter; `sql` moves them in the same statement.
+pub async fn give_back_apart(pg: &PgPool, sql: &'static str, sale: &Sale, back: &Back) -> Result<i64, Error> {
+    let mut pg = ledger::connection(pg).await?;
+    let row = ledger::bind_back(sql, sale, back).fetch_one(&mut *pg).await.map_err(at_write)?;
+    row.try_get(0).map_err(at_write)
+}
+
+/// [`left`] for units that lie apart from the counter.
+pub async fn left_apart(pg: &PgPool, sql: &'static str, sale: &Sale) -> Result<i64, Error> {
+    let left = sqlx::query_scalar(sql).bind(sale.id).fetch_optional(pg).await;
+    left.map_err(before_write)?.ok_or_else(missing)
+}
+
+/// What was laid out for an epoch that is over goes. Should that fail, it lies there and nobody sells it: no
+/// other epoch looks at it.
+pub async fn forget(pg: &PgPool, sql: &'static str, sale: &Sale) {
+    if let Err(e) = sqlx::query(sql).bind(sale.id).bind(sale.epoch).execute(pg).await {
+        tracing::warn!("what was laid out for epoch {} of sale {} stays: {e}", sale.epoch, sale.id);
+    }
+}
+
 /// A sale without a counter is closed. Never zero: that would tell buyers that it sold out.
 pub fn missing() -> Error {
     Error::Unavailable("this sale has no stock row".into())

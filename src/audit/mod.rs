@@ -63,6 +63,12 @@ pub fn counts_as_sold(state: &str) -> bool {
     matches!(state, "held" | "confirmed")
 }
 
+/// Are there orders to point at? To look for them costs more than to count.
+pub fn has_offenders(e: &Evidence) -> bool {
+    let some = |n: Option<i64>| n.is_some_and(|n| n > 0);
+    e.oversold > 0 || e.over_limit > 0 || e.duplicates > 0 || some(e.lost) || some(e.phantom)
+}
+
 /// Weighs sums against what the strategy believes is left and what is still under way.
 pub fn weigh(s: Sums, left: Option<i64>, in_flight: u64) -> Evidence {
     let told = s.told.as_ref();

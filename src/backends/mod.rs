@@ -3,6 +3,7 @@
 
 #[cfg_attr(not(feature = "etcd"), path = "etcd_absent.rs")]
 mod etcd;
+mod flush;
 mod postgres;
 mod probe;
 mod redis;
@@ -10,6 +11,7 @@ pub mod redis_messages;
 mod redis_wire;
 pub mod zookeeper;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
@@ -21,6 +23,7 @@ pub use self::redis::{redis_at_write, redis_connection};
 pub use etcd::Etcd;
 #[cfg(feature = "etcd")]
 pub use etcd::{Lease, Seen};
+pub use flush::{Flush, Wire};
 use redis_messages::RedisMessages;
 pub use redis_wire::{RedisWire, Wired};
 pub use zookeeper::Zookeeper;
@@ -64,6 +67,10 @@ pub struct Backends {
     /// Locks that last as long as a session. A pool of their own: who holds a lock here waits for a
     /// connection of `pg`, and must not wait for one that a waiter for the lock has.
     pub pg_locks: PgPool,
+    /// Orders whose commits are not flushed: can be seen and are not durable yet.
+    pub pg_unflushed: PgPool,
+    /// Makes them durable, many at once.
+    pub flush: Arc<Flush>,
     /// What becomes of orders later on (confirmed, released, expired), and operators' changes: a lane of its
     /// own, which no rush of buyers fills.
     pub pg_life: PgPool,
@@ -108,7 +115,8 @@ impl Backends {
     /// Opens the servers and brings the schema up to date. PostgreSQL must be there; any other that is
     /// missing makes its strategies unavailable and nothing else.
     pub async fn open(servers: &Servers, limits: Limits) -> anyhow::Result<Backends> {
-        let [pg, pg_locks, pg_life, pg_reads] = postgres::open(&servers.database_url, &limits).await?;
+        let [pg, pg_locks, pg_unflushed, pg_life, pg_reads] =
+            postgres::open(&servers.database_url, &limits).await?;
         let redis = || match servers.redis() {
             None => Err(not_set("REDIS_URL")),
             Some(url) => self::redis::open("REDIS_URL", url, &limits),
@@ -131,8 +139,10 @@ impl Backends {
             servers.redis().ok_or_else(|| not_set("REDIS_URL")).and_then(|url| RedisWire::open(url, &limits));
         let (redis, redis_locks) = (redis(), redis());
         Ok(Backends {
+            flush: Arc::new(Flush::new(&pg, &limits)),
             pg,
             pg_locks,
+            pg_unflushed,
             pg_life,
             pg_reads,
             redis,

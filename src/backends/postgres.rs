@@ -12,9 +12,13 @@ use crate::config::Limits;
 /// What it is asked.
 pub(super) const SETTINGS: &str = include_str!("backends.settings.sql");
 
-/// The pools: for selling, for locks that last as long as a session, for what becomes of orders, and for
-/// reading.
-pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 4]> {
+/// Connections whose commits are not flushed, at most: the more wait for a hot row, the longer it takes from
+/// hand to hand.
+const UNFLUSHED_MAX: u32 = 8;
+
+/// The pools: for selling, for locks that last as long as a session, for selling without a flush, for what
+/// becomes of orders, and for reading.
+pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 5]> {
     let options = options(url, limits)?;
     let pool = |size: u32| {
         PgPoolOptions::new()
@@ -32,9 +36,11 @@ pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 
     };
     let locks = pool(limits.lock_connections_max).connect_lazy_with(options.clone());
     let life = pool(limits.life_connections_max).connect_lazy_with(options.clone());
-    let reads = pool(limits.read_connections_max).connect_lazy_with(options);
+    let reads = pool(limits.read_connections_max).connect_lazy_with(options.clone());
+    let unflushed = pool(limits.pool_connections_max.min(UNFLUSHED_MAX))
+        .connect_lazy_with(options.options([("synchronous_commit", "off")]));
     migrator().run(&pg).await?;
-    Ok([pg, locks, life, reads])
+    Ok([pg, locks, unflushed, life, reads])
 }
 
 /// The pool tries until its limit and then says only that it timed out. One more attempt says why.
@@ -89,6 +95,7 @@ fn migrator() -> Migrator {
         (9, "carts", include_str!("../../migrations/0009_carts.sql")),
         (10, "history", include_str!("../../migrations/0010_history.sql")),
         (11, "batches", include_str!("../../migrations/0011_batches.sql")),
+        (12, "apart", include_str!("../../migrations/0012_apart.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         let sql = sqlx::SqlStr::from_static(sql);

@@ -314,7 +314,7 @@ impl Checkout {
     ) -> Result<Placed, Error> {
         match taken {
             // When a hold ends, the clock of the database has said and only the ledger knows.
-            Ok(Outcome::Sold(_)) if order.hold_ms.is_some() => match self.earlier(order).await {
+            Ok(Outcome::Sold(_)) if order.hold_ms.is_some() => match self.earlier(open, order).await {
                 Ok(Some(Placed::Sold { order, .. })) => Ok(Placed::Sold { order, replayed: false }),
                 _ => Err(Error::Unknown("held, and the order cannot be read".into())),
             },
@@ -322,20 +322,20 @@ impl Checkout {
             Ok(Outcome::SoldOut) if accounts_for(open, order) => Ok(Placed::SoldOut),
             // A twin may have taken the last unit between our look at the stock and now: then it has
             // committed its order too, and this finds it.
-            Ok(Outcome::SoldOut) => Ok(self.earlier(order).await?.unwrap_or(Placed::SoldOut)),
-            Err(Error::KeyUsed) => match self.earlier(order).await? {
+            Ok(Outcome::SoldOut) => Ok(self.earlier(open, order).await?.unwrap_or(Placed::SoldOut)),
+            Err(Error::KeyUsed) => match self.earlier(open, order).await? {
                 Some(placed) => Ok(placed),
                 None => Err(Error::Unknown("the key is used, its order cannot be read".into())),
             },
             // A server beside the ledger may be gone, or the sale over: what was sold to this key before is
             // in the ledger still, and must not be answered with "nothing was taken".
             Err(gone @ (Error::Unavailable(_) | Error::NotOpen | Error::Ended)) => {
-                self.unless_sold_before(order, gone).await
+                self.unless_sold_before(open, order, gone).await
             }
             // Outside of the ledger a limit may be all that is remembered of the order that is asked for
             // again.
             Err(limit @ Error::BuyerLimit) if open.spec.remembers_keys => {
-                self.unless_sold_before(order, limit).await
+                self.unless_sold_before(open, order, limit).await
             }
             Err(e) => Err(e),
         }
@@ -349,23 +349,30 @@ impl Checkout {
             return self.place_once(&moved, &order).await;
         }
         let moving = Error::Unavailable("the sale's stock is being moved".into());
-        self.unless_sold_before(order, moving).await
+        self.unless_sold_before(open, order, moving).await
     }
 
-    async fn unless_sold_before(&self, order: &Order, refused: Error) -> Result<Placed, Error> {
+    async fn unless_sold_before(
+        &self,
+        open: &OpenSale,
+        order: &Order,
+        refused: Error,
+    ) -> Result<Placed, Error> {
         if !order.retry_safe {
             return Err(refused);
         }
-        match self.earlier(order).await {
+        match self.earlier(open, order).await {
             Ok(Some(placed)) => Ok(placed),
-            Err(reused @ Error::KeyReused) => Err(reused),
+            // Found, and a crash may take it back.
+            Err(known @ (Error::KeyReused | Error::Unknown(_))) => Err(known),
             _ => Err(refused),
         }
     }
 
     /// What was answered to this key before, if anything was sold to it.
-    async fn earlier(&self, order: &Order) -> Result<Option<Placed>, Error> {
-        let found = ledger::find(&self.backends.pg, &order.caller, &order.key).await?;
+    async fn earlier(&self, open: &OpenSale, order: &Order) -> Result<Option<Placed>, Error> {
+        let flush = open.strategy().ok().and_then(Strategy::flush);
+        let found = ledger::find(&self.backends.pg, &order.caller, &order.key, flush).await?;
         match found {
             None => Ok(None),
             Some((_, fingerprint)) if fingerprint != order.fingerprint => Err(Error::KeyReused),

@@ -18,6 +18,7 @@ impl Checkout {
         let strategy = built.clone().map_err(Error::Unavailable)?;
         let this = Arc::clone(self);
         self.finish(async move {
+            strategy.fits(&sale).await?;
             strategy.open(&sale).await?;
             let sale = ledger::insert_sale(&this.backends.pg, sale).await?;
             Ok(this.remember(sale, spec, built))
@@ -88,6 +89,7 @@ impl Checkout {
             let next = next.map_err(Error::Unavailable)?;
             let mut open = this.look_again(&open).await?;
             if open.spec.id != to.id {
+                next.fits(&open.sale).await?;
                 open.strategy()?.hand_over(&open.sale).await?;
                 let pg = &this.backends.pg_life;
                 // Another one who hands it over, or fills Redis anew, was faster: nothing was done here.

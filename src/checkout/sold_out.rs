@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{Checkout, OpenSale};
 use crate::ledger::{self, Exhausted};
 use crate::sale::Order;
-use crate::strategies::Spec;
+use crate::strategies::{Spec, Strategy};
 use crate::wire::Guarantee;
 
 /// Buyers refused by the store before it is asked whether that will last.
@@ -80,7 +80,8 @@ impl Checkout {
         let (open, this) = (Arc::clone(open), Arc::clone(self));
         let refresh = Duration::from_millis(self.backends.limits.sold_out_refresh_ms);
         self.runtime.spawn(async move {
-            let exhausted = ledger::exhausted(&this.backends.pg_reads, open.sale.id).await;
+            let flush = open.strategy().ok().and_then(Strategy::flush);
+            let exhausted = ledger::exhausted(&this.backends.pg_reads, open.sale.id, flush).await;
             // A sale that was handed over meanwhile has another epoch than the one that refused.
             let lasts = exhausted.ok().flatten().filter(|exhausted| exhausted.epoch == open.sale.epoch);
             let raised = lasts.is_some();

@@ -63,7 +63,10 @@ async fn one(checkout: &std::sync::Arc<Checkout>, sale: Sale) -> anyhow::Result<
     let evidence = audit::weigh(sums, left, 0);
     let spec = Spec::find(&sale.strategy).with_context(|| format!("no strategy {}", sale.strategy))?;
     let (verdict, reason) = audit::judge(spec.guarantee, spec.oversells_in, &evidence);
-    let offenders = audit::offenders(pool, sale.id).await?;
+    let offenders = match audit::has_offenders(&evidence) {
+        true => audit::offenders(pool, sale.id).await?,
+        false => Vec::new(),
+    };
     let (strategy, declared) = (sale.strategy, spec.guarantee);
     Ok(wire::Audit { sale_id: sale.id, strategy, declared, verdict, reason, evidence, offenders })
 }

@@ -30,12 +30,17 @@ pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<Ht
     let (id, pool) = (open.sale.id, checkout.backends().pg_reads.clone());
     let counted = checkout.read(async move {
         let sums = audit::collect(&pool, id).await.map_err(unreadable)?;
-        let offenders = audit::offenders(&pool, id).await.map_err(unreadable)?;
-        Ok((sums, offenders))
+        let evidence = sums.map(|sums| audit::weigh(sums, left, in_flight));
+        let offenders = match &evidence {
+            Some(evidence) if audit::has_offenders(evidence) => {
+                audit::offenders(&pool, id).await.map_err(unreadable)?
+            }
+            _ => Vec::new(),
+        };
+        Ok((evidence, offenders))
     });
-    let (sums, offenders) = counted.await?;
-    let sums = sums.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
-    let evidence = audit::weigh(sums, left, in_flight);
+    let (evidence, offenders) = counted.await?;
+    let evidence = evidence.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
     let declared = open.spec.guarantee;
     let (verdict, reason) = audit::judge(declared, open.spec.oversells_in, &evidence);
     let strategy = open.sale.strategy.clone();

@@ -1,5 +1,6 @@
 -- ledger/exhausted.sql: a sale of which nothing is left, and the marks of all keys that were sold, in one
--- snapshot; no row while something is left. A mark is the first eight bytes of SHA-256 of caller:key.
+-- snapshot; no row while something is left: by the counter, which says so at once, and by the orders, for
+-- where units lie apart it says too much. A mark is the first eight bytes of SHA-256 of caller:key.
 -- $1 sale, $2 orders at most: beyond that it is not worth the memory
 select s.epoch, k.returns, sold.keys
 from stock k
@@ -14,4 +15,5 @@ cross join lateral (
         limit $2 + 1
     ) o
 ) sold
-where k.sale_id = $1 and k.units_left <= 0 and sold.orders <= $2
+where k.sale_id = $1 and (k.units_left <= 0 or k.laid_out_for is not null)
+  and units_unsold(k.sale_id) <= 0 and sold.orders <= $2

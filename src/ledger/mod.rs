@@ -71,10 +71,20 @@ pub fn bind_back<'q>(sql: &'static str, sale: &Sale, back: &'q Back) -> Query<'q
 }
 
 /// The order of a key, as it was answered first, and the fingerprint of what it asked for.
-pub async fn find(pool: &PgPool, caller: &str, key: &str) -> Result<Option<(OrderView, Vec<u8>)>, Error> {
+/// `flush`: makes what was found durable, where it may not be yet.
+pub async fn find(
+    pool: &PgPool,
+    caller: &str,
+    key: &str,
+    flush: Option<&'static str>,
+) -> Result<Option<(OrderView, Vec<u8>)>, Error> {
     let mut connection = connection(pool).await?;
     let row = sqlx::query(FIND).bind(caller).bind(key).fetch_optional(&mut *connection).await;
     let row = row.map_err(before_write)?;
+    if let Some(flush) = flush.filter(|_| row.is_some()) {
+        // On the same connection: had the server crashed in between, this fails.
+        sqlx::query(flush).execute(&mut *connection).await.map_err(at_write)?;
+    }
     row.map(|r| Ok((order_view(&r)?, r.try_get("fingerprint")?))).transpose().map_err(before_write)
 }
 

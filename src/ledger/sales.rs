@@ -75,8 +75,17 @@ pub struct Exhausted {
 }
 
 /// What there is to know of a sale of which nothing is left; `None` while something is.
-pub async fn exhausted(pool: &PgPool, id: Uuid) -> Result<Option<Exhausted>, Error> {
-    let row = sqlx::query(EXHAUSTED).bind(id).bind(REMEMBERED_MAX).fetch_optional(pool).await;
+/// `flush`: makes that durable, where it may not be yet: a crash must not bring units back unseen.
+pub async fn exhausted(
+    pool: &PgPool,
+    id: Uuid,
+    flush: Option<&'static str>,
+) -> Result<Option<Exhausted>, Error> {
+    let mut connection = connection(pool).await?;
+    let row = sqlx::query(EXHAUSTED).bind(id).bind(REMEMBERED_MAX).fetch_optional(&mut *connection).await;
+    if let (Ok(Some(_)), Some(flush)) = (&row, flush) {
+        sqlx::query(flush).execute(&mut *connection).await.map_err(before_write)?;
+    }
     let read = |row: PgRow| -> Result<Exhausted, sqlx::Error> {
         let bytes: Vec<u8> = row.try_get("keys")?;
         let mut keys: Vec<[u8; 8]> = bytes.as_chunks().0.to_vec();

@@ -21,6 +21,7 @@
 mod atomic_update;
 mod fence_on_write_only;
 mod fenced_take;
+mod flush_barrier;
 mod group_commit;
 mod lock_released_before_commit;
 mod naive;
@@ -33,7 +34,10 @@ mod redis_lua_ack_early;
 mod redis_lua_batched;
 mod row_lock;
 mod serializable;
+mod skip_locked;
 mod skip_locked_count;
+mod stripes;
+mod ticket;
 mod under_lock;
 mod unguarded_decrement;
 
@@ -64,6 +68,10 @@ pub static ALL: &[&Spec] = &[
     &row_lock::SPEC,
     &optimistic::SPEC,
     &serializable::SPEC,
+    &flush_barrier::SPEC,
+    &ticket::SPEC,
+    &stripes::SPEC,
+    &skip_locked::SPEC,
     &under_lock::LOCK_IN_PROCESS,
     &under_lock::LOCK_IN_PROCESS_FENCED,
     &under_lock::LOCK_PG_ROW,
@@ -96,6 +104,12 @@ pub static ALL: &[&Spec] = &[
 /// One way to take stock.
 #[async_trait]
 pub trait Strategy: Send + Sync {
+    /// Can it sell that many? Asked before a sale is opened with it, or handed over to it.
+    async fn fits(&self, sale: &Sale) -> Result<(), Error> {
+        let _any_number = sale;
+        Ok(())
+    }
+
     /// Puts the units of a sale on sale for its epoch; called before the first order of it. Calling it again
     /// changes nothing.
     async fn open(&self, sale: &Sale) -> Result<(), Error>;
@@ -129,6 +143,13 @@ pub trait Strategy: Send + Sync {
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         let _nothing_outside = sale;
         Ok(0)
+    }
+
+    /// The statement after which what can be read is durable, for who commits without waiting for the disk:
+    /// whatever is said to a buyer on the ground of an order that was found waits for it, on the connection
+    /// that found it.
+    fn flush(&self) -> Option<&'static str> {
+        None
     }
 
     /// What this strategy believes is left. The audit compares it; it never believes it.

@@ -50,6 +50,7 @@ pub const SPEC: Spec = Spec {
     round_trips: RoundTrips { sold: 4, sold_out: 2 },
     // A key that another buyer sends again is at home elsewhere: only the ledger knows.
     remembers_keys: false,
+    queues: false,
     gives_back: true,
     carts: false,
     needs: &[Need::Postgres, Need::Redis],
@@ -88,7 +89,7 @@ impl Strategy for RedisBuckets {
         match self.pipeline.take(sale, order, Ack::Recorded).await {
             // His home may have forgotten the key, or another buyer used it: what was sold to it counts.
             Err(Error::BuyerLimit) if order.retry_safe => {
-                match ledger::find(&self.pg, &order.caller, &order.key).await? {
+                match ledger::find(&self.pg, &order.caller, &order.key, None).await? {
                     Some(_) => Err(Error::KeyUsed),
                     None => Err(Error::BuyerLimit),
                 }

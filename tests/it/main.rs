@@ -17,3 +17,4 @@ mod services;
 mod sold_out;
 mod statements;
 mod support;
+mod unflushed;

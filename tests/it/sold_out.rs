@@ -7,7 +7,16 @@ use uuid::Uuid;
 use crate::support::relay::Relay;
 use crate::support::{Api, TestApp, UNATTENDED, eventually, fresh_database, port_of, servers, with_port};
 
-const STRATEGIES: [&str; 4] = ["atomic_update", "redis_lua", "lock_redis_fenced", "row_lock"];
+const STRATEGIES: [&str; 8] = [
+    "atomic_update",
+    "redis_lua",
+    "lock_redis_fenced",
+    "row_lock",
+    "flush_barrier",
+    "ticket",
+    "stripes",
+    "skip_locked",
+];
 
 /// Refused so often that the store is asked whether that will last.
 async fn refuse_many(api: &Api, sale: Uuid) {

@@ -7,7 +7,17 @@ use crate::last_moment::at_the_last_moment;
 use crate::support::{TestApp, fresh_database};
 
 /// Each takes and gives back its own way.
-const WAYS: [&str; 5] = ["atomic_update", "optimistic", "serializable", "lock_redis_fenced", "redis_lua"];
+const WAYS: [&str; 9] = [
+    "atomic_update",
+    "optimistic",
+    "serializable",
+    "lock_redis_fenced",
+    "redis_lua",
+    "flush_barrier",
+    "ticket",
+    "stripes",
+    "skip_locked",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_by_two_operators_at_once_and_many_times_it_comes_back_once() {

@@ -25,6 +25,9 @@ const ROUND_TRIP: [&str; 7] = [
     "redis_lua",
     "atomic_update",
 ];
+/// And so does every place where units can lie in PostgreSQL.
+const APART: [&str; 8] =
+    ["stripes", "ticket", "skip_locked", "flush_barrier", "ticket", "redis_lua", "stripes", "atomic_update"];
 const UNITS: i64 = 420;
 /// So many more are sold before the next one takes over.
 const EACH: i64 = 45;
@@ -35,8 +38,8 @@ async fn sold(sql: &PgPool, sale: Uuid) -> i64 {
 }
 
 /// Hands over at each stage of the rush, by the one service and the other in turn, and twice at once.
-async fn walk(apis: [&Api; 2], sql: &PgPool, sale: Uuid) {
-    for (at, way) in ROUND_TRIP.into_iter().enumerate() {
+async fn walk(apis: [&Api; 2], sql: &PgPool, sale: Uuid, ways: &[&str]) {
+    for (at, &way) in ways.iter().enumerate() {
         let so_far = EACH * (i64::try_from(at).expect("a number") + 1);
         eventually("it sells on", async || sold(sql, sale).await >= so_far).await;
         let twice = [apis[at % 2], apis[(at + at / 2) % 2]];
@@ -79,12 +82,30 @@ async fn handed_on_seven_times_during_a_rush_it_sells_out_exactly() {
     let sale = a.api.open_sale("atomic_update", UNITS).await;
     let apis = [&a.api, &b.api];
     let buyers = usize::try_from(UNITS).expect("units") + 40;
-    let (answers, ()) = tokio::join!(patient_rush(&apis, sale, buyers, 24), walk(apis, &sql, sale));
+    let (answers, ()) =
+        tokio::join!(patient_rush(&apis, sale, buyers, 24), walk(apis, &sql, sale, &ROUND_TRIP));
     nothing_is_lost(&sql, apis, sale, &answers).await;
     // Each step is one epoch, and Redis may have been found empty, and filled, before it was opened.
     let shown = b.api.get(&format!("/v1/sales/{sale}")).await;
     let epoch = shown.body["epoch"].as_i64().expect("an epoch");
     assert!((6..=8).contains(&epoch), "{}", shown.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handed_on_among_units_that_lie_apart_it_sells_out_exactly() {
+    let [a, b] = two_services(&["--lab"]).await;
+    let sql = a.sql().await;
+    let sale = a.api.open_sale("atomic_update", UNITS).await;
+    let apis = [&a.api, &b.api];
+    let buyers = usize::try_from(UNITS).expect("units") + 40;
+    let (answers, ()) = tokio::join!(patient_rush(&apis, sale, buyers, 24), walk(apis, &sql, sale, &APART));
+    nothing_is_lost(&sql, apis, sale, &answers).await;
+    // What was laid out for the others has gone with them.
+    let rows = "select (select count(*) from stripes) + (select count(*) from units)
+        + (select count(*) from tickets)
+        + (select count(*) from pg_class where relkind = 'S' and relname like 'tickets\\_%')";
+    let rows: i64 = sqlx::query_scalar(rows).fetch_one(&sql).await.expect("what is laid out");
+    assert_eq!(rows, 0, "left behind");
 }
 
 /// The same by processes of their own, which share nothing but the servers.
@@ -96,7 +117,8 @@ async fn handed_on_among_two_processes_it_sells_out_exactly() {
     let sale = a.api.open_sale("atomic_update", UNITS).await;
     let apis = [&a.api, &b.api];
     let buyers = usize::try_from(UNITS).expect("units") + 40;
-    let (answers, ()) = tokio::join!(patient_rush(&apis, sale, buyers, 24), walk(apis, &sql, sale));
+    let (answers, ()) =
+        tokio::join!(patient_rush(&apis, sale, buyers, 24), walk(apis, &sql, sale, &ROUND_TRIP));
     nothing_is_lost(&sql, apis, sale, &answers).await;
 }
 

@@ -9,8 +9,18 @@ use uuid::Uuid;
 use crate::ask::{cart, is_told_to_try_again, two_services};
 use crate::support::{Answer, eventually};
 
-const WAYS: [&str; 6] =
-    ["atomic_update", "row_lock", "optimistic", "serializable", "lock_redis_fenced", "redis_lua"];
+const WAYS: [&str; 10] = [
+    "atomic_update",
+    "row_lock",
+    "optimistic",
+    "serializable",
+    "lock_redis_fenced",
+    "redis_lua",
+    "flush_barrier",
+    "ticket",
+    "stripes",
+    "skip_locked",
+];
 const LIMIT: usize = 3;
 
 /// Those who were told yes; the others were told that the limit is reached, or to try again.

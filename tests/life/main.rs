@@ -9,6 +9,7 @@ mod support;
 mod ask;
 mod last_moment;
 
+mod apart;
 mod boundary;
 mod callers;
 mod cart_keys;

@@ -102,11 +102,40 @@ async fn redis_buckets_sells_what_is_changed_during_the_rush() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn flush_barrier_sells_what_is_changed_during_the_rush() {
+    changed_under_load("flush_barrier").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ticket_sells_what_is_changed_during_the_rush() {
+    changed_under_load("ticket").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stripes_sells_what_is_changed_during_the_rush() {
+    changed_under_load("stripes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skip_locked_sells_what_is_changed_during_the_rush() {
+    changed_under_load("skip_locked").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_or_sold_is_never_taken_off() {
     let [a, b] = two_services(&["--lab"]).await;
-    for way in
-        ["atomic_update", "row_lock", "optimistic", "lock_redis_fenced", "lock_pg_advisory", "redis_lua"]
-    {
+    for way in [
+        "atomic_update",
+        "row_lock",
+        "optimistic",
+        "lock_redis_fenced",
+        "lock_pg_advisory",
+        "redis_lua",
+        "flush_barrier",
+        "ticket",
+        "stripes",
+        "skip_locked",
+    ] {
         let sale = a.api.open_sale(way, 10).await;
         let held = a.api.hold_as(sale, &format!("{way}-held"), "b", 3, 60).await;
         assert!(held.is_sold() && b.api.buy(sale).await.is_sold() && a.api.buy(sale).await.is_sold());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use sellout::backends::{Backends, Zookeeper};
+use sellout::backends::{Backends, Flush, Zookeeper};
 use sellout::config::Limits;
 use sellout::locks::{Facts, Guard, Locks, Owner};
 use sellout::sale::Error;
@@ -51,13 +51,14 @@ pub fn impatient(facts: &'static Facts, hosts: &str, lease_ms: u64, wait_ms: u64
     let pg = PgPoolOptions::new().connect_lazy("postgres://nobody@127.0.0.1:1/none").expect("a pool");
     let none = || "not in this test".to_owned();
     let backends = Backends {
+        flush: Arc::new(Flush::new(&pg, &limits)),
         pg: pg.clone(),
         pg_locks: pg.clone(),
+        pg_unflushed: pg.clone(),
         pg_life: pg.clone(),
         pg_reads: pg,
         redis_wire: Err(none()),
         redis: Err(none()),
-        redis_wire: Err(none()),
         redis_locks: Err(none()),
         redis_messages: Err(none()),
         redlock: Err(none()),

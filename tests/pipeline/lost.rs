@@ -12,8 +12,8 @@ use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::{Api, TestApp, eventually, fresh_database, port_of, with_port};
 
-const UNITS: usize = 400;
-const BUYERS: usize = 900;
+const UNITS: usize = 1_600;
+const BUYERS: usize = 3_600;
 const AT_ONCE: usize = 48;
 
 /// A Redis behind an address that stays.
