@@ -13,9 +13,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use super::Pipeline;
 use super::drain::GROUP;
 use super::keys::{Keys, Scope, hex};
+use super::{Pipeline, SEEN_POLL};
 use crate::backends::redis_at_write;
 use crate::ledger::{self, before_write};
 use crate::sale::{Error, Sale};
@@ -73,14 +73,12 @@ impl Pipeline {
         let left: i64 = counter.try_get("units_left").map_err(before_write)?;
         let returns: i64 = counter.try_get("returns").map_err(before_write)?;
 
-        let mut published = 0;
-        for bucket in 0..scope.buckets {
-            let share = scope.share(left, bucket);
-            published += usize::from(self.publish(scope, bucket, share, returns).await?);
-        }
-        if published > 0 && published < scope.buckets {
-            // Others filled some of them, perhaps from what the ledger said at another moment.
-            self.fill_anew_soon(sale);
+        // Whoever begins the first bucket begins them all, so that their shares are of one snapshot. Should
+        // it die in between, some are of an earlier epoch, and that is found.
+        let begin = |bucket| self.publish(scope, bucket, scope.share(left, bucket), returns);
+        if begin(0).await? {
+            let others = join_all((1..scope.buckets).map(begin)).await;
+            return others.into_iter().try_for_each(|begun| begun.map(drop));
         }
         Ok(())
     }
@@ -187,7 +185,12 @@ impl Pipeline {
             // Handed over meanwhile: whoever sells from here finds out by the epoch.
             return Ok(false);
         };
-        let (redis_epoch, whole) = self.redis_epoch(&sale).await?;
+        let (mut redis_epoch, mut whole) = self.redis_epoch(&sale).await?;
+        if !whole && self.scope(&sale).buckets > 1 {
+            // Perhaps somebody opens it just now and has begun some of the buckets.
+            tokio::time::sleep(SEEN_POLL).await;
+            (redis_epoch, whole) = self.redis_epoch(&sale).await?;
+        }
         // Another process may have been here just before.
         if redis_epoch == Some(sale.epoch) && whole && !(anew && self.disagrees(&sale).await?) {
             return Ok(false);

@@ -51,6 +51,8 @@ impl Lossy {
     }
 
     async fn restart(mut self, data: Data) -> Lossy {
+        // Whoever is on his way now waits until it is killed, so that somebody notices.
+        self.relay.freeze();
         self.now = tokio::task::spawn_blocking(move || {
             let mut now = self.now;
             now.crash(Which::Redis).expect("kill -9");
@@ -60,6 +62,7 @@ impl Lossy {
         .await
         .expect("a task");
         self.relay.redirect(port_of(own(&self.now)));
+        self.relay.thaw();
         self
     }
 }
