@@ -69,11 +69,7 @@ impl Running {
         });
         let shared = state.clone();
         let server = HttpServer::new(move || {
-            App::new()
-                .app_data(shared.clone())
-                .wrap(from_fn(http::rate::limited))
-                .wrap(from_fn(http::same_site))
-                .configure(http::routes)
+            App::new().app_data(shared.clone()).wrap(from_fn(http::gate)).configure(http::routes)
         })
         .workers(config.workers)
         // Ctrl-C is handled by whoever started us: first not ready, then drained, then gone.

@@ -9,6 +9,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::runtime::Handle;
@@ -36,6 +37,7 @@ pub struct Line<T, A> {
     size: Size,
     write: Arc<Write<T, A>>,
     door: RwLock<mpsc::Sender<Place<T, A>>>,
+    owed: Arc<AtomicUsize>,
 }
 
 struct Place<T, A> {
@@ -47,6 +49,8 @@ struct Place<T, A> {
 struct Reply<A> {
     to: Option<oneshot::Sender<Result<A, Error>>>,
     written: bool,
+    /// Counts the answers that are owed.
+    owed: Arc<AtomicUsize>,
 }
 
 impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
@@ -59,7 +63,7 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
         let write: Arc<Write<T, A>> = Arc::new(move |batch| Box::pin(write(batch)));
         let runtime = Handle::current();
         let door = RwLock::new(start(&runtime, size, &write));
-        Line { runtime, size, write, door }
+        Line { runtime, size, write, door, owed: Arc::default() }
     }
 
     /// Waits for the answer of one entry.
@@ -69,7 +73,7 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
     /// [`Error::Contended`] for who was still waiting and [`Error::Unknown`] for who was being written.
     pub async fn ask(&self, entry: T) -> Result<A, Error> {
         let (to, answer) = oneshot::channel();
-        let mut place = Place { entry, reply: Reply { to: Some(to), written: false } };
+        let mut place = Place { entry, reply: Reply::owe(to, &self.owed) };
         loop {
             let door = self.door.read().unwrap_or_else(PoisonError::into_inner);
             match door.try_send(place) {
@@ -84,6 +88,11 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
             self.restart();
         }
         answer.await.unwrap_or_else(|_| Err(Error::Unknown("the writer has gone".into())))
+    }
+
+    /// Entries that have no answer yet, also those whose asker has hung up.
+    pub fn owed(&self) -> usize {
+        self.owed.load(Relaxed)
     }
 
     /// The writer died. Whoever comes first starts another.
@@ -123,6 +132,11 @@ async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, batch_max: usize, wr
 }
 
 impl<A> Reply<A> {
+    fn owe(to: oneshot::Sender<Result<A, Error>>, owed: &Arc<AtomicUsize>) -> Reply<A> {
+        owed.fetch_add(1, Relaxed);
+        Reply { to: Some(to), written: false, owed: Arc::clone(owed) }
+    }
+
     fn pay(mut self, answer: Result<A, Error>) {
         if let Some(to) = self.to.take() {
             // Whoever hung up does not hear it.
@@ -133,6 +147,7 @@ impl<A> Reply<A> {
 
 impl<A> Drop for Reply<A> {
     fn drop(&mut self) {
+        self.owed.fetch_sub(1, Relaxed);
         let Some(to) = self.to.take() else { return };
         let _ = to.send(Err(if self.written {
             Error::Unknown("the writer died while it was written".into())
@@ -209,11 +224,13 @@ mod tests {
         let second = ask(&line, 2);
         poll_until(|| line.door.read().unwrap().capacity() == 0).await;
         assert!(matches!(line.ask(4).await, Err(Error::Overloaded)));
+        assert_eq!(line.owed(), 2);
         second.abort();
         gate.add_permits(2);
         assert!(first.await.unwrap().is_ok());
         poll_until(|| seen.lock().unwrap().len() == 2).await;
         assert_eq!(*seen.lock().unwrap(), [vec![0], vec![2]]);
+        poll_until(|| line.owed() == 0).await;
     }
 
     #[tokio::test]

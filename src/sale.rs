@@ -21,6 +21,8 @@ pub const BUYER_CHARS_MAX: usize = 128;
 pub const HOLD_SECONDS_MAX: i64 = 7 * 24 * 3600;
 /// Most items of a cart.
 pub const CART_ITEMS_MAX: usize = 50;
+/// Most orders of a batch.
+pub const BATCH_ORDERS_MAX: usize = 1_000;
 /// Longest name of a sale, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
 

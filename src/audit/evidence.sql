@@ -21,8 +21,11 @@ select
     (select count(*) from ledger where has_units) as orders,
     (select count(*) - count(distinct key) from ledger) as duplicates,
     (select coalesce(sum(greatest(units - s.per_buyer_limit, 0)), 0)::bigint from buyers) as over_limit,
-    ((select coalesce(-sum(delta), 0) from movements where sale_id = $1 and order_id is not null)
-        - (select coalesce(sum(quantity), 0) from ledger where has_units))::bigint as unbalanced,
+    -- An order's own row is its first movement (see the view history).
+    ((select coalesce(sum(quantity), 0) from ledger where not has_units)
+        - (select coalesce(sum(delta), 0) from movements
+           where sale_id = $1 and order_id is not null and kind not in ('sold', 'held')))::bigint
+        as unbalanced,
     (select coalesce(sum(quantity), 0)::bigint from told_keys) as told_yes,
     (select count(*) from told
         where order_id is not null

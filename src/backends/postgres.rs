@@ -87,7 +87,8 @@ fn migrator() -> Migrator {
         (7, "life", include_str!("../../migrations/0007_life.sql")),
         (8, "drain", include_str!("../../migrations/0008_drain.sql")),
         (9, "carts", include_str!("../../migrations/0009_carts.sql")),
-        (10, "batches", include_str!("../../migrations/0010_batches.sql")),
+        (10, "history", include_str!("../../migrations/0010_history.sql")),
+        (11, "batches", include_str!("../../migrations/0011_batches.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         let sql = sqlx::SqlStr::from_static(sql);

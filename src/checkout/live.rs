@@ -1,7 +1,10 @@
 //! What this process has answered: gauges for the page and Prometheus, never evidence.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use metrics::{Counter, Histogram};
 
 use super::Placed;
 use crate::sale::Error;
@@ -71,32 +74,64 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// The outcome as a metric label.
-fn outcome(placed: &Result<Placed, Error>) -> &'static str {
-    match placed {
-        Ok(Placed::Sold { replayed: false, .. }) => "sold",
-        Ok(Placed::Sold { .. }) => "replayed",
-        Ok(Placed::SoldOut) => "sold_out",
-        Err(Error::Contended(_)) => "contended",
-        Err(Error::Unavailable(_)) => "unavailable",
-        Err(Error::Unknown(_)) => "unknown",
-        Err(Error::InProgress) => "in_progress",
-        Err(Error::BuyerLimit) => "buyer_limit",
-        Err(Error::KeyUsed | Error::KeyReused) => "key_reused",
-        Err(Error::Overloaded) => "shed",
-        Err(Error::Stale) => "stale",
-        Err(Error::NotOpen | Error::Ended) => "closed",
-        Err(Error::Unsupported(_) | Error::HoldExpired | Error::WrongState(_) | Error::BelowSold) => {
-            "refused"
-        }
+/// What Prometheus is told of one strategy, by outcome: each looked up once, for a registry of names costs a
+/// lock and a hash.
+pub(super) struct Meters {
+    strategy: &'static str,
+    of: [OnceLock<(Counter, Histogram)>; OUTCOMES.len()],
+}
+
+impl Meters {
+    pub(super) fn new(strategy: &'static str) -> Meters {
+        Meters { strategy, of: Default::default() }
+    }
+
+    pub(super) fn measure(&self, placed: &Result<Placed, Error>, took: Duration) {
+        let outcome = outcome(placed);
+        let (count, seconds) = self.of[outcome].get_or_init(|| {
+            let labels = [("strategy", self.strategy), ("outcome", OUTCOMES[outcome])];
+            let count = metrics::counter!("sellout_orders_total", &labels);
+            (count, metrics::histogram!("sellout_order_duration_seconds", &labels))
+        });
+        count.increment(1);
+        seconds.record(took.as_secs_f64());
     }
 }
 
-/// Tells Prometheus.
-pub(super) fn measure(strategy: &'static str, placed: &Result<Placed, Error>, took: Duration) {
-    let labels = [("strategy", strategy), ("outcome", outcome(placed))];
-    metrics::counter!("sellout_orders_total", &labels).increment(1);
-    metrics::histogram!("sellout_order_duration_seconds", &labels).record(took.as_secs_f64());
+/// The outcomes as metric labels.
+const OUTCOMES: [&str; 13] = [
+    "sold",
+    "replayed",
+    "sold_out",
+    "contended",
+    "unavailable",
+    "unknown",
+    "in_progress",
+    "buyer_limit",
+    "key_reused",
+    "shed",
+    "stale",
+    "closed",
+    "refused",
+];
+
+/// Which of them it is.
+fn outcome(placed: &Result<Placed, Error>) -> usize {
+    match placed {
+        Ok(Placed::Sold { replayed: false, .. }) => 0,
+        Ok(Placed::Sold { .. }) => 1,
+        Ok(Placed::SoldOut) => 2,
+        Err(Error::Contended(_)) => 3,
+        Err(Error::Unavailable(_)) => 4,
+        Err(Error::Unknown(_)) => 5,
+        Err(Error::InProgress) => 6,
+        Err(Error::BuyerLimit) => 7,
+        Err(Error::KeyUsed | Error::KeyReused) => 8,
+        Err(Error::Overloaded) => 9,
+        Err(Error::Stale) => 10,
+        Err(Error::NotOpen | Error::Ended) => 11,
+        Err(Error::Unsupported(_) | Error::HoldExpired | Error::WrongState(_) | Error::BelowSold) => 12,
+    }
 }
 
 fn bump(counter: &AtomicU64) {

@@ -20,6 +20,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::backends::{Backends, Need};
@@ -31,7 +32,7 @@ use crate::wire::{Live, OrderView};
 use admission::Admission;
 pub use in_flight::Alone;
 use in_flight::InFlight;
-use live::Counters;
+use live::{Counters, Entered, Meters};
 use sold_out::Flag;
 
 /// How often the end of the work under way is looked at.
@@ -46,6 +47,7 @@ pub struct OpenSale {
     strategy: Built,
     /// Shared by all epochs of the sale.
     counters: Arc<Counters>,
+    meters: Arc<Meters>,
     flag: Flag,
 }
 
@@ -81,7 +83,7 @@ pub enum Placed {
 pub struct Checkout {
     backends: Backends,
     runtime: Handle,
-    strategies: HashMap<&'static str, Built>,
+    strategies: HashMap<&'static str, (Built, Arc<Meters>)>,
     sales: RwLock<HashMap<Uuid, Arc<OpenSale>>>,
     in_flight: InFlight,
     admission: Admission,
@@ -93,8 +95,10 @@ impl Checkout {
     /// Builds every strategy whose servers are there. Must be called on the runtime that the connections
     /// shall live on.
     pub fn new(backends: Backends) -> Checkout {
-        let build =
-            |spec: &&'static Spec| (spec.id, (spec.build)(&backends, spec).map_err(|e| e.to_string()));
+        let build = |spec: &&'static Spec| {
+            let built = (spec.build)(&backends, spec).map_err(|e| e.to_string());
+            (spec.id, (built, Arc::new(Meters::new(spec.id))))
+        };
         Checkout {
             strategies: strategies::ALL.iter().map(build).collect(),
             runtime: Handle::current(),
@@ -117,7 +121,7 @@ impl Checkout {
     /// Why sales cannot be opened with this strategy, given which servers are [`Checkout::down`]; `None` when
     /// they can.
     pub fn unavailable(&self, spec: &Spec, down: &[(Need, String)]) -> Option<String> {
-        let lacks = self.strategies.get(spec.id)?.as_ref().err().cloned();
+        let lacks = self.strategies.get(spec.id)?.0.as_ref().err().cloned();
         lacks.or_else(|| down.iter().find(|(need, _)| spec.needs.contains(need)).map(|(_, why)| why.clone()))
     }
 
@@ -185,26 +189,22 @@ impl Checkout {
 
     /// Places an order.
     pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, order: Order) -> Result<Placed, Error> {
+        let started = Instant::now();
         if open.flag.refuses(&order) {
-            let (started, placed) = (Instant::now(), Ok(Placed::SoldOut));
-            open.counters.enter().answered(&placed, order.quantity);
-            live::measure(open.spec.id, &placed, started.elapsed());
-            return placed;
+            return self.unasked(&open, &order, started, Ok(Placed::SoldOut));
         }
         // Whoever hangs up while he waits here leaves the queue; from then on the order is finished without
         // him.
         let admitted = match self.admission.enter(open.spec.id).await {
             Ok(permit) => permit,
-            Err(e) => {
-                let placed = Err(e);
-                open.counters.enter().answered(&placed, order.quantity);
-                live::measure(open.spec.id, &placed, Duration::ZERO);
-                return placed;
-            }
+            Err(e) => return self.unasked(&open, &order, Instant::now(), Err(e)),
         };
+        if open.spec.queues && order.hold_ms.is_none() {
+            return self.place_in_line(open, order, admitted).await;
+        }
         let (this, sale) = (Arc::clone(self), Arc::clone(&open));
         // The deadline cuts the wait; a retry with the same key will learn how the order ended.
-        self.finish(async move {
+        let place = self.finish(async move {
             let started = Instant::now();
             let mine = sale.counters.enter();
             let placed = match this.place_once(&sale, &order).await {
@@ -212,15 +212,77 @@ impl Checkout {
                 Err(Error::Stale) => this.place_again(&sale, &order).await,
                 placed => placed,
             };
-            mine.answered(&placed, order.quantity);
-            live::measure(sale.spec.id, &placed, started.elapsed());
-            if matches!(placed, Ok(Placed::SoldOut)) {
-                this.refused(&sale);
-            }
+            this.answered(&sale, &mine, &placed, order.quantity, started);
             drop(admitted);
             placed
-        })
-        .await
+        });
+        Box::pin(place).await
+    }
+
+    /// The same where the strategy takes in a task of its own: whoever hangs up takes nothing along but his
+    /// wait, so an order needs no other task and changes no thread before its answer is there.
+    async fn place_in_line(
+        self: &Arc<Self>,
+        open: Arc<OpenSale>,
+        order: Order,
+        admitted: OwnedSemaphorePermit,
+    ) -> Result<Placed, Error> {
+        let (started, deadline) = (Instant::now(), self.backends.limits.order_deadline());
+        let mine = open.counters.enter();
+        let taken = match (open.sale.hours.check(), open.strategy()) {
+            (Ok(()), Ok(strategy)) => {
+                let taken = tokio::time::timeout(deadline, strategy.take(&open.sale, &order)).await;
+                taken.unwrap_or_else(|_| Err(Error::Unknown("no answer within the deadline".into())))
+            }
+            (Err(e), _) | (_, Err(e)) => Err(e),
+        };
+        let placed = match taken {
+            Ok(Outcome::Sold(id)) => Ok(Placed::Sold { order: fresh(&order, id), replayed: false }),
+            Ok(Outcome::SoldOut) if accounts_for(&open, &order) => Ok(Placed::SoldOut),
+            // What follows asks servers, and is finished like all that does.
+            taken => {
+                let (this, sale, order) = (Arc::clone(self), Arc::clone(&open), order.clone());
+                let settled = self.finish(async move {
+                    match this.settle(&sale, &order, taken).await {
+                        Err(Error::Stale) => this.place_again(&sale, &order).await,
+                        placed => placed,
+                    }
+                });
+                Box::pin(settled).await
+            }
+        };
+        self.answered(&open, &mine, &placed, order.quantity, started);
+        drop(admitted);
+        placed
+    }
+
+    /// Counts the answer to an order for which no strategy was asked.
+    fn unasked(
+        &self,
+        open: &OpenSale,
+        order: &Order,
+        since: Instant,
+        placed: Result<Placed, Error>,
+    ) -> Result<Placed, Error> {
+        open.counters.enter().answered(&placed, order.quantity);
+        open.meters.measure(&placed, since.elapsed());
+        placed
+    }
+
+    /// Counts an answer.
+    fn answered(
+        self: &Arc<Self>,
+        open: &Arc<OpenSale>,
+        mine: &Entered<'_>,
+        placed: &Result<Placed, Error>,
+        quantity: i64,
+        started: Instant,
+    ) {
+        mine.answered(placed, quantity);
+        open.meters.measure(placed, started.elapsed());
+        if matches!(placed, Ok(Placed::SoldOut)) {
+            self.refused(open);
+        }
     }
 
     /// The right to work on the key of an order. Waits for a twin that is under way.
@@ -240,6 +302,16 @@ impl Checkout {
             (Ok(()), Ok(strategy)) => strategy.take(&open.sale, order).await,
             (Err(e), _) | (_, Err(e)) => Err(e),
         };
+        self.settle(open, order, taken).await
+    }
+
+    /// What the strategy's answer means, where the ledger has a word in it.
+    async fn settle(
+        &self,
+        open: &OpenSale,
+        order: &Order,
+        taken: Result<Outcome, Error>,
+    ) -> Result<Placed, Error> {
         match taken {
             // When a hold ends, the clock of the database has said and only the ledger knows.
             Ok(Outcome::Sold(_)) if order.hold_ms.is_some() => match self.earlier(order).await {
@@ -247,7 +319,7 @@ impl Checkout {
                 _ => Err(Error::Unknown("held, and the order cannot be read".into())),
             },
             Ok(Outcome::Sold(id)) => Ok(Placed::Sold { order: fresh(order, id), replayed: false }),
-            Ok(Outcome::SoldOut) if open.spec.remembers_keys || !order.retry_safe => Ok(Placed::SoldOut),
+            Ok(Outcome::SoldOut) if accounts_for(open, order) => Ok(Placed::SoldOut),
             // A twin may have taken the last unit between our look at the stock and now: then it has
             // committed its order too, and this finds it.
             Ok(Outcome::SoldOut) => Ok(self.earlier(order).await?.unwrap_or(Placed::SoldOut)),
@@ -300,6 +372,11 @@ impl Checkout {
             Some((order, _)) => Ok(Some(Placed::Sold { order, replayed: true })),
         }
     }
+}
+
+/// Does *sold out* need no question to the ledger, whether this key was sold before?
+fn accounts_for(open: &OpenSale, order: &Order) -> bool {
+    open.spec.remembers_keys || !order.retry_safe
 }
 
 /// The order as the ledger has it just after it was sold.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::live::Meters;
 use super::sold_out::Flag;
 use super::{Built, Checkout, OpenSale};
 use crate::ledger;
@@ -130,6 +131,7 @@ impl Checkout {
             spec,
             strategy,
             counters: Arc::clone(&open.counters),
+            meters: self.meters(spec),
             flag: Flag::default(),
         });
         sales.insert(moved.sale.id, Arc::clone(&moved));
@@ -139,8 +141,13 @@ impl Checkout {
     fn strategy(&self, id: &str) -> Result<(&'static Spec, Built), Error> {
         let unknown = || Error::Unavailable(format!("this version has no strategy {id}"));
         let spec = Spec::find(id).ok_or_else(unknown)?;
-        let built = self.strategies.get(id).ok_or_else(unknown)?;
+        let (built, _) = self.strategies.get(id).ok_or_else(unknown)?;
         Ok((spec, built.clone()))
+    }
+
+    fn meters(&self, spec: &Spec) -> Arc<Meters> {
+        let known = self.strategies.get(spec.id).map(|(_, meters)| Arc::clone(meters));
+        known.unwrap_or_else(|| Arc::new(Meters::new(spec.id)))
     }
 
     pub(super) fn all_remembered(&self) -> Vec<Arc<OpenSale>> {
@@ -157,7 +164,8 @@ impl Checkout {
         let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Two requests may meet an unknown sale at once: the first to come here makes the one that counts.
         let open = sales.entry(sale.id).or_insert_with(|| {
-            Arc::new(OpenSale { sale, spec, strategy, counters: Arc::default(), flag: Flag::default() })
+            let (counters, meters) = (Arc::default(), self.meters(spec));
+            Arc::new(OpenSale { sale, spec, strategy, counters, meters, flag: Flag::default() })
         });
         Arc::clone(open)
     }

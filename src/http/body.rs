@@ -10,6 +10,8 @@ use super::problem::{self, Problem};
 
 /// Orders and sales are small.
 pub const SMALL: usize = 16 * 1024;
+/// A thousand orders of a batch, with the longest keys and names that may be.
+pub const BATCH: usize = 1024 * 1024;
 /// A tally or a run of a large load test.
 pub const LARGE: usize = 256 * 1024 * 1024;
 /// Slowest body that is waited for.

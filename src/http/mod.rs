@@ -1,6 +1,7 @@
 //! The HTTP API: the route table below, one file per resource, [`problem`] for every error.
 
 mod audit;
+mod batches;
 mod body;
 mod changes;
 mod environment;
@@ -15,12 +16,13 @@ mod runs;
 mod sales;
 mod strategies;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, web};
 use uuid::Uuid;
@@ -65,9 +67,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
     let no_text = |_, _: &HttpRequest| Problem::new(&problem::NOT_FOUND).into();
     config
         .app_data(web::PathConfig::default().error_handler(no_text))
+        // A path is held against one resource after the other: the crowd's comes first.
+        .service(at("/v1/sales/{sale}/orders").post(orders::place))
+        .service(at("/v1/sales/{sale}/orders:batch").post(batches::place))
         .service(at("/v1/sales").get(sales::list).post(sales::open))
         .service(at("/v1/sales/{sale}").get(sales::show).patch(changes::immutable))
-        .service(at("/v1/sales/{sale}/orders").post(orders::place))
         .service(at("/v1/sales/{sale}/stock").post(changes::stock))
         .service(at("/v1/sales/{sale}/handover").post(changes::handover))
         .service(at("/v1/sales/{sale}/audit").get(audit::show))
@@ -135,20 +139,37 @@ fn wrong_method(allow: &str) -> HttpResponse {
     response
 }
 
-/// Nothing changes on the word of a page from elsewhere.
-pub async fn same_site(
+/// What every request passes, in one layer because each one costs: nothing changes on the word of a page from
+/// elsewhere, and nobody places more orders than the limit allows.
+pub async fn gate<B: MessageBody + 'static>(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
-        let state: Option<&web::Data<State>> = request.app_data();
-        let access = state.map(|s| &s.access);
-        if let Some(Err(denied)) = access.map(|a| a.same_site(header("host"), header("origin"))) {
-            return Err(refused(denied).into());
-        }
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    if let Err(denied) = same_site(&state, &request) {
+        return Ok(request.into_response(refused(denied).error_response()).map_into_right_body());
     }
-    next.call(request).await
+    let Some(rate) = state.rate.as_ref().filter(|_| rate::limits(&request)) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    match rate.ask(rate::who(&state, request.request()), NonZeroU32::MIN) {
+        Ok(left) => {
+            let mut response = next.call(request).await?.map_into_left_body();
+            rate.describe(response.headers_mut(), left, 1);
+            Ok(response)
+        }
+        Err(refusal) => Ok(request.into_response(refusal).map_into_right_body()),
+    }
+}
+
+fn same_site(state: &State, request: &ServiceRequest) -> Result<(), Denied> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let header = |name: &HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok());
+    state.access.same_site(header(&HOST), header(&ORIGIN))
 }
 
 fn refused(denied: Denied) -> Problem {
@@ -200,7 +221,7 @@ impl State {
 }
 
 fn sender(request: &HttpRequest) -> (Option<&str>, Option<std::net::IpAddr>) {
-    let authorization = request.headers().get("authorization").and_then(|v| v.to_str().ok());
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok());
     (authorization, request.peer_addr().map(|a| a.ip()))
 }
 

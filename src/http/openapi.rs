@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
 use super::problem::{self, KINDS, Problem};
-use super::{audit, changes, environment, events, health, lives, orders, runs, sales, strategies};
+use super::{audit, batches, changes, environment, events, health, lives, orders, runs, sales, strategies};
 use crate::wire;
 
 /// OpenAPI 3.1.
@@ -25,6 +25,7 @@ use crate::wire;
         changes::immutable,
         orders::place,
         orders::show,
+        batches::place,
         lives::cart,
         lives::confirm,
         lives::release,

@@ -3,15 +3,21 @@
 //! `type` is stable and is what a client switches on; it is also a path of this service that explains it.
 //! Nothing of SQL, addresses or secrets is said to a client: those go to the log, once.
 
+use std::sync::OnceLock;
+
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, ResponseError};
 use uuid::Uuid;
 
 use crate::sale::{Error, Invalid};
 use crate::wire;
 
+const MEDIA: HeaderValue = HeaderValue::from_static("application/problem+json");
+
 /// A kind of problem.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Kind {
     /// Last part of its `type`.
     pub slug: &'static str,
@@ -25,17 +31,20 @@ pub struct Kind {
     executed: Option<bool>,
     /// Seconds for `Retry-After`.
     retry_after: Option<u32>,
+    /// Its body with the standard advice, once it was asked for: a crowd is told the same again and again.
+    usual: OnceLock<Bytes>,
 }
 
 macro_rules! kinds {
     ($($name:ident = $slug:literal, $status:literal, $title:literal, $advice:literal
        $(, executed: $executed:literal)? $(, retry_after: $after:literal)?;)*) => {
-        $(#[doc = $title] pub const $name: Kind = Kind {
+        $(#[doc = $title] pub static $name: Kind = Kind {
             slug: $slug, status: $status, title: $title, advice: $advice,
             executed: kinds!(@opt $($executed)?), retry_after: kinds!(@opt $($after)?),
+            usual: OnceLock::new(),
         };)*
         /// All kinds.
-        pub const KINDS: &[&Kind] = &[$(&$name),*];
+        pub static KINDS: &[&Kind] = &[$(&$name),*];
     };
     (@opt) => { None };
     (@opt $value:literal) => { Some($value) };
@@ -99,24 +108,50 @@ kinds! {
 #[derive(Debug)]
 pub struct Problem {
     kind: &'static Kind,
-    detail: String,
+    /// `None`: the standard advice.
+    detail: Option<String>,
     short: Vec<Uuid>,
 }
 
 impl Problem {
     /// A problem with its standard advice.
     pub fn new(kind: &'static Kind) -> Problem {
-        Problem::because(kind, kind.advice)
+        Problem { kind, detail: None, short: Vec::new() }
     }
 
     /// A problem with words of its own, safe for a stranger to read.
     pub fn because(kind: &'static Kind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into(), short: Vec::new() }
+        Problem { kind, detail: Some(detail.into()), short: Vec::new() }
     }
 
     /// Names the sales of a cart of which too few units are left.
     pub fn short(self, short: Vec<Uuid>) -> Problem {
         Problem { short, ..self }
+    }
+
+    fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.kind.advice)
+    }
+
+    /// As it stands on the wire.
+    pub fn view(&self) -> wire::Problem {
+        wire::Problem {
+            kind: format!("/problems/{}", self.kind.slug),
+            title: self.kind.title.to_owned(),
+            status: self.kind.status,
+            detail: self.detail().to_owned(),
+            executed: self.kind.executed,
+            short: self.short.clone(),
+        }
+    }
+
+    fn body(&self) -> Bytes {
+        // A struct of strings always serializes.
+        let text = || Bytes::from(serde_json::to_string(&self.view()).unwrap_or_default());
+        if self.detail.is_none() && self.short.is_empty() {
+            return self.kind.usual.get_or_init(text).clone();
+        }
+        text()
     }
 }
 
@@ -124,7 +159,7 @@ impl std::error::Error for Problem {}
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.kind.slug, self.detail)
+        write!(f, "{}: {}", self.kind.slug, self.detail())
     }
 }
 
@@ -138,20 +173,10 @@ impl ResponseError for Problem {
         if let Some(seconds) = self.kind.retry_after {
             response.insert_header(("Retry-After", seconds.to_string()));
         }
-        if self.kind == &UNAUTHORIZED {
+        if std::ptr::eq(self.kind, &raw const UNAUTHORIZED) {
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
-        let body = wire::Problem {
-            kind: format!("/problems/{}", self.kind.slug),
-            title: self.kind.title.to_owned(),
-            status: self.kind.status,
-            detail: self.detail.clone(),
-            executed: self.kind.executed,
-            short: self.short.clone(),
-        };
-        // A struct of strings always serializes.
-        let body = serde_json::to_string(&body).unwrap_or_default();
-        response.content_type("application/problem+json").body(body)
+        response.content_type(MEDIA).body(self.body())
     }
 }
 

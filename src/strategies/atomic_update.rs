@@ -39,6 +39,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; one hot row is a queue",
     round_trips: RoundTrips { sold: 1, sold_out: 2 },
     remembers_keys: false,
+    queues: false,
     gives_back: true,
     carts: true,
     needs: &[Need::Postgres],

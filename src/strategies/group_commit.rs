@@ -49,6 +49,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; one hot row is a queue of batches",
     round_trips: RoundTrips { sold: 1, sold_out: 1 },
     remembers_keys: true,
+    queues: true,
     gives_back: true,
     carts: true,
     needs: &[Need::Postgres],
@@ -98,6 +99,11 @@ impl Strategy for GroupCommit {
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
         stock::give_back(lane, sale, back, None).await
+    }
+
+    async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
+        // Also those of buyers who have hung up, and of other sales in the same line.
+        Ok(self.line(sale.id).owed() as u64)
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

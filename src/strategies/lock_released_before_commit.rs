@@ -41,6 +41,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "anybody waits for the lock",
     round_trips: RoundTrips { sold: 6, sold_out: 6 },
     remembers_keys: false,
+    queues: false,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres],

@@ -151,6 +151,9 @@ pub struct Spec {
     pub round_trips: RoundTrips,
     /// Does its own *sold out* already account for the key? Then the ledger is not asked.
     pub remembers_keys: bool,
+    /// Does a task of its own take, so that whoever hangs up leaves nothing half done? Then checkout needs no
+    /// task for the order.
+    pub queues: bool,
     /// Does it take units back? Then orders may be held, released and cancelled, and stock may be changed.
     pub gives_back: bool,
     /// Does it take at the stock row alone, so that one transaction can take from several sales at once?

@@ -42,6 +42,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "two buyers come within one round trip of each other",
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
+    queues: false,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres],

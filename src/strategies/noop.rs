@@ -35,6 +35,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "never; it sells nothing",
     round_trips: RoundTrips { sold: 0, sold_out: 0 },
     remembers_keys: true,
+    queues: true,
     gives_back: false,
     carts: false,
     needs: &[],

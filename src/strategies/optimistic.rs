@@ -41,6 +41,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; a rush wastes most attempts",
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
+    queues: false,
     gives_back: true,
     carts: true,
     needs: &[Need::Postgres],

@@ -40,6 +40,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "anybody has to wait for the lock",
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
+    queues: false,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres],

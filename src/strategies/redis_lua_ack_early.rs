@@ -44,6 +44,7 @@ pub const SPEC: Spec = Spec {
     // Five of them come after the answer; they are here because the test counts what is on the wire.
     round_trips: RoundTrips { sold: 7, sold_out: 2 },
     remembers_keys: true,
+    queues: false,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres, Need::Redis],

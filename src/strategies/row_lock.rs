@@ -38,6 +38,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; a frozen holder stalls all until its session times out",
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
+    queues: false,
     gives_back: true,
     carts: true,
     needs: &[Need::Postgres],

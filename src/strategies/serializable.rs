@@ -40,6 +40,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "never by interleaving; a rush is told 40001 over and over",
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
+    queues: false,
     gives_back: true,
     carts: true,
     needs: &[Need::Postgres],

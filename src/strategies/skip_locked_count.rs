@@ -41,6 +41,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "two buyers count at the same time",
     round_trips: RoundTrips { sold: 4, sold_out: 4 },
     remembers_keys: false,
+    queues: false,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres],

@@ -70,6 +70,7 @@ const fn plain(lock: &'static Facts) -> Spec {
         fails_when: lock.fails_when,
         round_trips: RoundTrips { sold: trips, sold_out: trips },
         remembers_keys: false,
+        queues: false,
         gives_back: !matches!(lock.guarantee, Guarantee::Oversells),
         carts: false,
         needs: lock.needs,

@@ -39,6 +39,7 @@ pub const SPEC: Spec = Spec {
     fails_when: "two buyers check before either subtracts",
     round_trips: RoundTrips { sold: 2, sold_out: 2 },
     remembers_keys: false,
+    queues: false,
     gives_back: false,
     carts: false,
     needs: &[Need::Postgres],

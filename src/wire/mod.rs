@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+mod batch;
 mod cards;
 mod evidence;
 mod run;
 
+pub use batch::{BatchOrder, BatchResult, BatchView, NewBatch};
 pub use cards::{Hazard, LockCard, LockRequirement, LockTrips, RoundTrips, StatementView, StrategyCard};
 pub use evidence::{Answers, Audit, Clients, Evidence, Offender, Tally, ToldYes, Verdict};
 pub use run::{

@@ -190,7 +190,7 @@ fn paths(sale: Uuid) -> Vec<Row> {
 /// Everything that an order or a sale would leave behind.
 async fn traces(sql: &PgPool) -> (i64, i64, i64, i64, i64) {
     let counts = "select (select count(*) from orders), (select count(*) from sales),
-                  (select sum(units_left)::bigint from stock), (select count(*) from movements),
+                  (select sum(units_left)::bigint from stock), (select count(*) from history),
                   (select count(*) from buyer_units)";
     sqlx::query_as(counts).fetch_one(sql).await.expect("counts")
 }

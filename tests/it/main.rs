@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod api;
 mod audit;
+mod batches;
 mod dashboard;
 mod demo;
 mod faults;

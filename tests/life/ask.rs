@@ -137,14 +137,14 @@ pub async fn cart_held(api: &Api, key: &str, items: &[(Uuid, i64)], seconds: Opt
 
 /// How many movements of each kind a sale has.
 pub async fn movements(sql: &PgPool, sale: Uuid) -> BTreeMap<String, i64> {
-    let kinds = "select kind, count(*) as n from movements where sale_id = $1 group by kind";
+    let kinds = "select kind, count(*) as n from history where sale_id = $1 group by kind";
     let rows = sqlx::query(kinds).bind(sale).fetch_all(sql).await.expect("the movements");
     rows.iter().map(|row| (row.get("kind"), row.get("n"))).collect()
 }
 
 /// The kinds of an order's movements, as they happened.
 pub async fn story(sql: &PgPool, order: &str) -> Vec<String> {
-    let kinds = "select kind from movements where order_id = $1::uuid order by seq";
+    let kinds = "select kind from history where order_id = $1::uuid order by seq";
     let order: Uuid = order.parse().expect("an order id");
     sqlx::query_scalar(kinds).bind(order).fetch_all(sql).await.expect("the movements")
 }

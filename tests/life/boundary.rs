@@ -46,7 +46,7 @@ async fn of_confirm_and_expire_at_the_same_moment_exactly_one_wins() {
 async fn ledger_agrees(sql: &PgPool, sale: Uuid, answers: Vec<(String, Answer)>) -> (i64, i64) {
     let ledger = "select o.id::text as id, o.state, array_agg(m.kind order by m.seq) as kinds,
             bool_or(m.kind = 'confirmed' and m.at > o.expires_at - interval '1 millisecond') as close
-        from orders o join movements m on m.order_id = o.id where o.sale_id = $1
+        from orders o join history m on m.order_id = o.id where o.sale_id = $1
         group by o.id, o.state";
     let rows = sqlx::query(ledger).bind(sale).fetch_all(sql).await.expect("the ledger");
     let said: HashMap<_, _> = answers.into_iter().collect();
