@@ -54,12 +54,6 @@ impl Answer {
         // A refusal stays a refusal, but which one is not known any more.
         if (300..500).contains(&status) { Answer::Error } else { Answer::Unknown }
     }
-
-    /// No answer at all.
-    pub fn none(failure: &reqwest::Error) -> Answer {
-        // Nothing left this machine, so nothing can have been sold.
-        if failure.is_connect() || failure.is_builder() { Answer::Error } else { Answer::Unknown }
-    }
 }
 
 /// All that a yes must have.

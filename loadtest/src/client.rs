@@ -137,7 +137,7 @@ impl Service {
         let url = format!("{}/v1/sales/{sale}/orders", self.host);
         let request = self.signed(self.http.post(url)).header("idempotency-key", &order.key).json(&body);
         match once(request).await {
-            Err(failure) => (None, Answer::none(&failure)),
+            Err(failure) => (None, unanswered(&failure)),
             Ok((status, None)) => (Some(status), Answer::broken_off(status)),
             Ok((status, Some(body))) => (Some(status), Answer::read(status, &body)),
         }
@@ -148,7 +148,7 @@ impl Service {
         let body = NewCart { buyer_id: cart.buyer_id.clone(), items: items.to_vec(), hold_seconds: None };
         let request = self.signed(self.http.post(format!("{}/v1/orders", self.host)));
         match once(request.header("idempotency-key", &cart.key).json(&body)).await {
-            Err(failure) => (None, CartAnswer::Other(Answer::none(&failure))),
+            Err(failure) => (None, CartAnswer::Other(unanswered(&failure))),
             Ok((status, None)) => (Some(status), CartAnswer::Other(Answer::broken_off(status))),
             Ok((status, Some(body))) => (Some(status), CartAnswer::read(status, &body)),
         }
@@ -191,6 +191,12 @@ impl Service {
             None => request,
         }
     }
+}
+
+/// No answer at all.
+fn unanswered(failure: &reqwest::Error) -> Answer {
+    // Nothing left this machine, so nothing can have been sold.
+    if failure.is_connect() || failure.is_builder() { Answer::Error } else { Answer::Unknown }
 }
 
 /// One request, never sent again: the status, and the body where it was read to its end.

@@ -31,6 +31,7 @@ mod run;
 mod scenarios;
 mod settle;
 mod stdout;
+mod sum;
 mod tally;
 mod together;
 mod verdict;

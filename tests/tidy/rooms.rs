@@ -39,7 +39,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("deadpool_redis", &["src/strategies/", "src/pipeline/", "src/locks/", "src/backends/"]),
     ("zookeeper_client", &["src/locks/", "src/backends/"]),
     ("etcd_client", &["src/locks/", "src/backends/"]),
-    ("actix_web", &["src/http/", "src/dashboard/", "src/app.rs"]),
+    ("actix_web", &["src/http/", "src/dashboard/", "src/app.rs", "loadtest/src/bench/bare.rs"]),
     ("reqwest", &["src/commands/", "loadtest/src/"]),
     ("goose", &["loadtest/src/"]),
 ];

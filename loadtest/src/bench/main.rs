@@ -1,0 +1,63 @@
+//! `sellout-bench`: how fast, at the same safety. It loads a running sellout with the leanest client
+//! that still remembers what each buyer was told, and prints no rate of a run that was not judged HELD.
+//!
+//! Road of a run: [`once`] → [`shot`] (→ [`load`] → [`connection`] → [`request`], [`response`]; [`heard`] is
+//! the second witness; [`window`] reads the clocks and the CPU time; [`judge`] asks for the verdict) →
+//! [`outcome`]. [`bare`] is what every rate is held against: a server that parses the same
+//! order and answers at once.
+
+#[path = "../answer.rs"]
+mod answer;
+mod api;
+mod bare;
+mod connection;
+#[path = "../cpu.rs"]
+mod cpu;
+mod heard;
+mod judge;
+#[path = "../limits.rs"]
+mod limits;
+mod load;
+mod machine;
+mod once;
+mod outcome;
+mod request;
+mod response;
+mod shot;
+#[path = "../sum.rs"]
+mod sum;
+mod window;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Ended with an environment that cannot be used.
+const ENVIRONMENT: u8 = 5;
+
+/// Measures strategies of a running sellout. `./run bench` does all of it on private servers.
+#[derive(Parser)]
+#[command(name = "sellout-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One run of one contestant against a running service; prints one line of JSON.
+    Once(once::Once),
+    /// The yardstick: a server that parses an order and answers 201 without selling.
+    Bare(bare::Bare),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Once(once) => once.run(),
+        Command::Bare(bare) => bare.run(),
+    };
+    done.unwrap_or_else(|sentence| {
+        eprintln!("sellout-bench: {sentence}");
+        ExitCode::from(ENVIRONMENT)
+    })
+}
