@@ -184,6 +184,10 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_SOLD_OUT_REFRESH_MS", default_value_t = 250)]
     pub sold_out_refresh_ms: u64,
 
+    /// Is *sold out* remembered, so that no store is asked? `false` shows what asking costs.
+    #[arg(long, env = "SELLOUT_SOLD_OUT_FLAG", default_value_t = true, action = clap::ArgAction::Set)]
+    pub sold_out_flag: bool,
+
     /// How often holds that ran out are looked for.
     #[arg(long, env = "SELLOUT_SWEEP_MS", default_value_t = 250)]
     pub sweep_ms: u64,

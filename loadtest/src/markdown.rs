@@ -137,7 +137,7 @@ mod tests {
     fn the_readme_shows_the_newest_committed_run() {
         let home = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
         let files = std::fs::read_dir(home).unwrap().map(|f| f.unwrap().path());
-        let newest = files.filter(|f| f.extension().is_some_and(|e| e == "json")).max().unwrap();
+        let newest = files.filter(|f| f.to_string_lossy().ends_with("-rush.json")).max().unwrap();
         let run: Run = serde_json::from_str(&std::fs::read_to_string(&newest).unwrap()).unwrap();
         let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
         let (before, rest) = readme.split_once("<!-- results:start -->").unwrap();

@@ -70,7 +70,8 @@ impl Checkout {
     /// The store has refused a buyer. After some of them it is asked whether that will last.
     pub(super) fn refused(self: &Arc<Self>, open: &Arc<OpenSale>) {
         let flag = &open.flag;
-        if !can_be_trusted(open.spec) || flag.refused.fetch_add(1, Relaxed) + 1 < REFUSED_MIN {
+        let remembered = self.backends.limits.sold_out_flag && can_be_trusted(open.spec);
+        if !remembered || flag.refused.fetch_add(1, Relaxed) + 1 < REFUSED_MIN {
             return;
         }
         if flag.raised_at().is_some() || flag.asking.swap(true, Relaxed) {

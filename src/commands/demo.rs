@@ -1,22 +1,20 @@
 //! `sellout demo`: private servers, a lab service and the load test, each its own process so that their
 //! CPU time is told apart; the table, and the page until Ctrl-C.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::beside::{listening, program};
 use crate::services::{Companion, Services, Wanted};
 
 /// How often the load test is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// Longest wait for the service to listen.
-const START_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 #[command(
@@ -111,7 +109,7 @@ impl LoadOptions {
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        let load = load_program()?;
+        let load = program("sellout-load", "./run demo")?;
         let services = self.services()?;
         let (mut service, address) = self.serve(&services)?;
         eprintln!("service and dashboard: http://{address}");
@@ -210,31 +208,4 @@ impl Demo {
         }
         Ok(code)
     }
-}
-
-/// The load test stands beside this program: one `cargo build --workspace` makes both.
-fn load_program() -> anyhow::Result<PathBuf> {
-    let beside = std::env::current_exe()?.with_file_name("sellout-load");
-    if !beside.exists() {
-        bail!(
-            "{} is missing: build it with `cargo build --workspace`, or use `./run demo`",
-            beside.display()
-        );
-    }
-    Ok(beside)
-}
-
-/// Waits for the one line that `serve` prints.
-fn listening(service: &mut Companion) -> anyhow::Result<String> {
-    let stdout = service.stdout().context("the service has no stdout")?;
-    let (send, line) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut first = String::new();
-        if BufReader::new(stdout).read_line(&mut first).is_ok() {
-            let _ = send.send(first);
-        }
-    });
-    let line = line.recv_timeout(START_MAX).context("the service did not start; its reason stands above")?;
-    let address = line.trim().strip_prefix("listening on http://");
-    Ok(address.with_context(|| format!("the service did not start: {line:?}"))?.to_owned())
 }

@@ -1,6 +1,8 @@
 //! The subcommands, one file each. stdout is for data, stderr for messages.
 
 mod audit;
+mod bench;
+mod beside;
 mod demo;
 mod doctor;
 mod healthcheck;
@@ -29,6 +31,8 @@ enum Command {
     Serve(Box<crate::config::Config>),
     /// Private servers, a lab service, and the load test against every strategy.
     Demo(Box<demo::Demo>),
+    /// How fast: private servers, every contestant in turn, ratios to a bare server.
+    Bench(Box<bench::Bench>),
     /// List the strategies: what they claim, need and cost.
     Strategies(strategies::Strategies),
     /// Audit sales straight from the ledger; exit 1 if one is not as it should be.
@@ -55,6 +59,7 @@ pub fn run() -> std::process::ExitCode {
             Ok(()) => serve::run(*config),
         },
         Command::Demo(demo) => demo.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Strategies(strategies) => strategies.run(),
         Command::Audit(audit) => audit.run(),
         Command::Doctor(doctor) => doctor.run(),

@@ -7,6 +7,7 @@ mod admission;
 mod api;
 mod audit;
 mod batches;
+mod bench;
 mod dashboard;
 mod demo;
 mod faults;

@@ -50,6 +50,22 @@ async fn a_crowd_that_comes_too_late_touches_no_store_and_who_was_sold_to_gets_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_the_flag_the_store_is_asked_by_everybody() {
+    let pg = Relay::to(port_of(&fresh_database().await)).await;
+    let database = with_port(&fresh_database().await, pg.port);
+    let settings = [&["--lab", "--sold-out-flag", "false"][..], &UNATTENDED].concat();
+    let app = TestApp::between(&database, None, &settings).await;
+    let sale = app.api.open_sale("atomic_update", 1).await;
+    assert!(app.api.buy(sale).await.is_sold());
+    // With the flag the second crowd would ask nobody, and the third surely not.
+    for _ in 0..3 {
+        let before = pg.turns();
+        refuse_many(&app.api, sale).await;
+        assert!(pg.turns() >= before + 40, "{} turns for 40 orders", pg.turns() - before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn units_that_come_back_elsewhere_are_sold_here_within_a_refresh() {
     let database = fresh_database().await;
     let settings = ["--lab", "--sold-out-refresh-ms", "100"];

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
-use sellout::wire::{Audit, NewSale, SaleView, StrategyCard, Tally};
+use sellout::wire::{Audit, Environment, NewSale, SaleView, StrategyCard, Tally};
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -40,6 +40,19 @@ impl Api {
     /// What it can sell with.
     pub async fn strategies(&self) -> Result<Vec<StrategyCard>, String> {
         json(self.http.get(self.url("/v1/strategies"))).await.map(|cards: Cards| cards.strategies)
+    }
+
+    /// Where it runs.
+    pub async fn environment(&self) -> Result<Environment, String> {
+        json(self.http.get(self.url("/v1/environment"))).await
+    }
+
+    /// Does it take orders by the thousand? Asked with none in it, which sells nothing.
+    pub async fn has_batches(&self) -> Result<bool, String> {
+        let url = self.url(&format!("/v1/sales/{}/orders:batch", Uuid::nil()));
+        let sent = self.http.get(url).send().await.map_err(|e| e.to_string())?;
+        // GET is the wrong method there, where the path is known at all.
+        Ok(sent.status().as_u16() == 405)
     }
 
     /// Opens a sale.

@@ -163,7 +163,8 @@ fn count(answers: &mut Answers, answer: Answer) {
     }
 }
 
-fn latency(h: &Histogram<u64>) -> Latency {
+/// The percentiles that are reported.
+pub fn latency(h: &Histogram<u64>) -> Latency {
     Latency {
         count: h.len(),
         p50: h.value_at_quantile(0.50),

@@ -15,33 +15,36 @@ pub struct Judged {
     pub verdict: Option<Verdict>,
     /// The sentence.
     pub reason: String,
+    /// Orders in the ledger.
+    pub orders: u64,
 }
 
 /// Hands in what was told, waits until nothing is under way, and asks.
 pub async fn judge(api: &Api, sales: &[Uuid], heard: &Heard) -> Result<Judged, String> {
     let audits = api.audits(sales, heard.tallies()).await?;
-    Ok(together(&audits, heard.peak()))
+    let orders = audits.iter().map(|audit| audit.evidence.orders.unsigned_abs()).sum();
+    Ok(Judged { orders, ..together(&audits, heard.peak()) })
 }
 
 /// One sale speaks for itself. Of many, each must be clean; that there was contention is asked of all of
 /// them together, since a thousand sales cannot each have eight orders under way.
 fn together(audits: &[Audit], peak: u64) -> Judged {
     if let [audit] = audits {
-        return Judged { verdict: Some(audit.verdict), reason: audit.reason.clone() };
+        return Judged { verdict: Some(audit.verdict), reason: audit.reason.clone(), orders: 0 };
     }
     let clean = |audit: &&Audit| matches!(audit.verdict, Verdict::Held | Verdict::NotExercised);
     if let Some(audit) = audits.iter().find(|audit| !clean(audit)) {
-        return Judged { verdict: Some(audit.verdict), reason: audit.reason.clone() };
+        return Judged { verdict: Some(audit.verdict), reason: audit.reason.clone(), orders: 0 };
     }
     let Some(first) = audits.first() else {
-        return Judged { verdict: Some(Verdict::Invalid), reason: "There was no sale.".into() };
+        return Judged { verdict: Some(Verdict::Invalid), reason: "There was no sale.".into(), orders: 0 };
     };
     let mut all = audits.iter().map(|audit| audit.evidence.clone()).reduce(sum).unwrap_or_default();
     if let Some(clients) = &mut all.clients {
         clients.peak_in_flight = peak;
     }
     let (verdict, reason) = audit::judge(first.declared, None, &all);
-    Judged { verdict: Some(verdict), reason: format!("{} sales together: {reason}", audits.len()) }
+    Judged { verdict: Some(verdict), reason: format!("{} sales together: {reason}", audits.len()), orders: 0 }
 }
 
 #[cfg(test)]
@@ -69,7 +72,7 @@ mod tests {
     #[test]
     fn one_sale_speaks_for_itself() {
         let judged = together(&[of(5, 9, Verdict::Lost)], 256);
-        assert_eq!(judged, Judged { verdict: Some(Verdict::Lost), reason: "so".into() });
+        assert_eq!(judged, Judged { verdict: Some(Verdict::Lost), reason: "so".into(), orders: 0 });
     }
 
     #[test]

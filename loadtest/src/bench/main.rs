@@ -1,6 +1,7 @@
 //! `sellout-bench`: how fast, at the same safety. It loads a running sellout with the leanest client
 //! that still remembers what each buyer was told, and prints no rate of a run that was not judged HELD.
 //!
+//! Road of a bench: [`plan`] → [`round`], of many runs → [`report`] → [`table`], [`targets`], [`plots`].
 //! Road of a run: [`once`] → [`shot`] (→ [`load`] → [`connection`] → [`request`], [`response`]; [`heard`] is
 //! the second witness; [`window`] reads the clocks and the CPU time; [`judge`] asks for the verdict) →
 //! [`outcome`]. [`bare`] is what every rate is held against: a server that parses the same
@@ -10,10 +11,13 @@
 mod answer;
 mod api;
 mod bare;
+mod batch;
 mod connection;
 #[path = "../cpu.rs"]
 mod cpu;
+mod goose;
 mod heard;
+mod insert_limit;
 mod judge;
 #[path = "../limits.rs"]
 mod limits;
@@ -21,11 +25,19 @@ mod load;
 mod machine;
 mod once;
 mod outcome;
+mod plan;
+mod plots;
+mod report;
 mod request;
 mod response;
+mod round;
 mod shot;
+mod show;
 #[path = "../sum.rs"]
 mod sum;
+mod svg;
+mod table;
+mod targets;
 mod window;
 
 use std::process::ExitCode;
@@ -47,6 +59,10 @@ struct Cli {
 enum Command {
     /// One run of one contestant against a running service; prints one line of JSON.
     Once(once::Once),
+    /// One round of all contestants, kept as a file.
+    Round(Box<round::Round>),
+    /// Tables, targets and plots of kept rounds, or of a kept report.
+    Report(show::Show),
     /// The yardstick: a server that parses an order and answers 201 without selling.
     Bare(bare::Bare),
 }
@@ -54,6 +70,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Once(once) => once.run(),
+        Command::Round(round) => round.run(),
+        Command::Report(show) => show.run(),
         Command::Bare(bare) => bare.run(),
     };
     done.unwrap_or_else(|sentence| {

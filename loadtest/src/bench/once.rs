@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::api::Api;
 use crate::limits;
-use crate::outcome::Kind;
+use crate::outcome::{Client, Kind};
 use crate::shot::{self, Cell, Ground};
 use crate::window::Pids;
 
@@ -22,6 +22,9 @@ pub struct Once {
     /// A strategy of the service, or `bare`.
     #[arg(long)]
     strategy: String,
+    /// Who sends.
+    #[arg(long, value_enum, default_value_t = Client::Raw)]
+    client: Client,
     /// What is timed.
     #[arg(long, value_enum, default_value_t = Kind::Accepted)]
     kind: Kind,
@@ -58,6 +61,13 @@ pub struct PidArgs {
     redis_pid: Option<u32>,
 }
 
+impl PidArgs {
+    /// PostgreSQL's.
+    pub fn postgres(&self) -> Option<u32> {
+        self.postgres_pid
+    }
+}
+
 impl From<PidArgs> for Pids {
     fn from(args: PidArgs) -> Pids {
         Pids { service: args.service_pid, postgres: args.postgres_pid, redis: args.redis_pid }
@@ -79,6 +89,7 @@ impl Once {
         };
         let cell = Cell {
             strategy: self.strategy,
+            client: self.client,
             kind: self.kind,
             concurrency: self.concurrency.into(),
             items: self.items.into(),

@@ -20,7 +20,9 @@ pub enum Kind {
 }
 
 /// Who sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Client {
     /// Our own, as lean as can be.
@@ -29,6 +31,28 @@ pub enum Client {
     Goose,
     /// Our own, a thousand orders per request.
     Batch,
+}
+
+impl Kind {
+    /// As in the JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Accepted => "accepted",
+            Kind::Rejected => "rejected",
+            Kind::Mixed => "mixed",
+        }
+    }
+}
+
+impl Client {
+    /// As in the JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Client::Raw => "raw",
+            Client::Goose => "goose",
+            Client::Batch => "batch",
+        }
+    }
 }
 
 /// CPU time by process, in microseconds. What could not be read is absent, not zero.
@@ -77,6 +101,8 @@ pub struct Outcome {
     pub foreign_cores: Option<f64>,
     /// Cores that the host gave to another machine.
     pub stolen_cores: Option<f64>,
+    /// Orders that its sales have in the ledger.
+    pub ledger_orders: u64,
     /// The judgement; none for the bare server, which sells nothing.
     pub verdict: Option<Verdict>,
     /// It in one sentence.

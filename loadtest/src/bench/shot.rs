@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sellout::wire::{Answers, Verdict};
 use uuid::Uuid;
@@ -16,10 +16,14 @@ use crate::heard::{Heard, Timed};
 use crate::judge::{self, Judged};
 use crate::load::{Load, Plan};
 use crate::outcome::{Client, Kind, Outcome};
+use crate::plan::FLAG;
 use crate::window::{Edge, Pids, Window};
+use crate::{batch, goose};
 
 /// What the warm-up may sell.
 const WARM_UNITS: i64 = 20_000;
+/// A batch endpoint sells them by the thousand.
+const BATCH_UNITS: i64 = 50_000_000;
 /// What is sold out before the window of a rejected run.
 const FEW_UNITS: i64 = 64;
 /// So many times what the warm-up's pace would sell: stock that does not run out.
@@ -37,12 +41,21 @@ const RUN_IN: Duration = Duration::from_millis(250);
 pub struct Cell {
     /// The contestant.
     pub strategy: String,
+    /// Who sends.
+    pub client: Client,
     /// What is timed.
     pub kind: Kind,
     /// Connections.
     pub concurrency: usize,
     /// Sales.
     pub items: usize,
+}
+
+impl Cell {
+    /// The strategy of its sales.
+    fn sells_with(&self) -> &str {
+        if self.strategy == FLAG { "atomic_update" } else { &self.strategy }
+    }
 }
 
 /// Where it is run.
@@ -73,6 +86,14 @@ type Failed = (Verdict, String);
 
 async fn measured(ground: &Ground, cell: &Cell) -> Result<Outcome, Failed> {
     let invalid = |reason| (Verdict::Invalid, reason);
+    match (cell.client, &ground.api) {
+        (Client::Goose, Some(api)) => {
+            let pace = pace(ground, api, cell).await?;
+            return goose::fire(ground, cell, pace).await.map_err(invalid);
+        }
+        (Client::Batch, Some(api)) => return batched(ground, api, cell).await,
+        _ => {}
+    }
     let sales = sales(ground, cell).await?;
     let load = start(ground, cell, sales.clone()).map_err(invalid)?;
     // A rejected run is to be sold out by then, and to have been refused often enough to be remembered.
@@ -83,7 +104,7 @@ async fn measured(ground: &Ground, cell: &Cell) -> Result<Outcome, Failed> {
     let (heard, window) = timed(ground, load).await.map_err(invalid)?;
     let judged = match &ground.api {
         Some(api) => judge::judge(api, &sales, &heard).await.map_err(invalid)?,
-        None => Judged { verdict: None, reason: "Sells nothing; the yardstick.".into() },
+        None => Judged { verdict: None, reason: "Sells nothing; the yardstick.".into(), orders: 0 },
     };
     Ok(told(cell, &heard.timed, &window, judged))
 }
@@ -106,10 +127,14 @@ fn start(ground: &Ground, cell: &Cell, sales: Vec<Uuid>) -> Result<Load, String>
         host: ground.host,
         sales,
         connections: cell.concurrency,
-        // Keys must differ from those of every other run, also of other processes against this ledger.
-        tag: Uuid::now_v7().simple().to_string().split_off(12),
+        tag: tag(),
         seed: ground.seed,
     })
+}
+
+/// Keys must differ from those of every other run, also of other processes against this ledger.
+fn tag() -> String {
+    Uuid::now_v7().simple().to_string().split_off(12)
 }
 
 /// The sales of a run, with the stock that it needs.
@@ -123,13 +148,50 @@ async fn sales(ground: &Ground, cell: &Cell) -> Result<Vec<Uuid>, Failed> {
         return warm_up(ground, cell, sale).await.map(|_| vec![sale; cell.items]);
     };
     let skipped = |why| (Verdict::Skipped, why);
-    let pace = if cell.kind == Kind::Rejected {
-        0.0
-    } else {
-        let sale = api.open(&cell.strategy, WARM_UNITS).await.map_err(skipped)?;
-        warm_up(ground, cell, sale).await?
+    let pace = if cell.kind == Kind::Rejected { 0.0 } else { pace(ground, api, cell).await? };
+    api.open_many(cell.sells_with(), units(cell, pace, ground.window), cell.items).await.map_err(skipped)
+}
+
+/// What the warm-up sells per second.
+async fn pace(ground: &Ground, api: &Api, cell: &Cell) -> Result<f64, Failed> {
+    let sale = api.open(cell.sells_with(), WARM_UNITS).await.map_err(|why| (Verdict::Skipped, why))?;
+    warm_up(ground, cell, sale).await
+}
+
+/// Orders by the thousand. Their warm-up is the first part of the same stream.
+async fn batched(ground: &Ground, api: &Api, cell: &Cell) -> Result<Outcome, Failed> {
+    let skipped = |why| (Verdict::Skipped, why);
+    if !api.has_batches().await.map_err(skipped)? {
+        return Err(skipped("the service takes no batches of orders".into()));
+    }
+    let sale = api.open(&cell.strategy, BATCH_UNITS).await.map_err(skipped)?;
+    let tag = tag();
+    let timed_from = Instant::now() + ground.warm;
+    let until = timed_from + ground.window;
+    let sending = tokio::spawn({
+        let (host, tag) = (ground.host, tag.clone());
+        async move { batch::send(host, sale, &tag, timed_from, until).await }
+    });
+    tokio::time::sleep(ground.warm).await;
+    let from = Edge::now(&ground.pids);
+    tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
+    let window = Window::between(&from, &Edge::now(&ground.pids));
+    let told = sending.await.map_err(|e| (Verdict::Invalid, e.to_string()))?;
+    let audits = api.audits(&[sale], vec![told.tally()]).await.map_err(|e| (Verdict::Invalid, e))?;
+    let audit = audits.first().ok_or((Verdict::Invalid, "no audit".to_owned()))?;
+    let outcome = Outcome {
+        seconds: window.seconds,
+        answers: told.timed,
+        latency_us: told.latency().map(|latency| ("sold".to_owned(), latency)).into_iter().collect(),
+        cpu_us: window.cpu,
+        foreign_cores: window.foreign_cores,
+        stolen_cores: window.stolen_cores,
+        ledger_orders: audit.evidence.orders.unsigned_abs(),
+        verdict: Some(audit.verdict),
+        reason: audit.reason.clone(),
+        ..blank(cell)
     };
-    api.open_many(&cell.strategy, units(cell, pace, ground.window), cell.items).await.map_err(skipped)
+    Ok(outcome.rated(window.seconds))
 }
 
 /// Units of each sale.
@@ -171,6 +233,7 @@ fn told(cell: &Cell, timed: &Timed, window: &Window, judged: Judged) -> Outcome 
         cpu_us: window.cpu,
         foreign_cores: window.foreign_cores,
         stolen_cores: window.stolen_cores,
+        ledger_orders: judged.orders,
         verdict: judged.verdict,
         reason: judged.reason,
         ..blank(cell)
@@ -178,12 +241,13 @@ fn told(cell: &Cell, timed: &Timed, window: &Window, judged: Judged) -> Outcome 
     outcome.rated(selling(timed, window))
 }
 
-fn blank(cell: &Cell) -> Outcome {
+/// A run of which nothing is known yet.
+pub fn blank(cell: &Cell) -> Outcome {
     Outcome {
         round: 0,
         strategy: cell.strategy.clone(),
         kind: cell.kind,
-        client: Client::Raw,
+        client: cell.client,
         concurrency: cell.concurrency,
         items: cell.items,
         seconds: 0.0,
@@ -195,6 +259,7 @@ fn blank(cell: &Cell) -> Outcome {
         cpu_us: crate::outcome::Cpu::default(),
         foreign_cores: None,
         stolen_cores: None,
+        ledger_orders: 0,
         verdict: Some(Verdict::Invalid),
         reason: String::new(),
     }
@@ -205,7 +270,7 @@ mod tests {
     use super::*;
 
     fn cell(kind: Kind, items: usize) -> Cell {
-        Cell { strategy: "x".into(), kind, concurrency: 256, items }
+        Cell { strategy: "x".into(), client: Client::Raw, kind, concurrency: 256, items }
     }
 
     #[test]

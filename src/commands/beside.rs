@@ -1,0 +1,36 @@
+//! Processes beside this one: programs that are built with it, and the service, which says where it listens.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::services::Companion;
+
+/// Longest wait for the service to listen.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A program that stands beside this one: one `cargo build --workspace` makes all of them.
+pub(super) fn program(name: &str, run: &str) -> anyhow::Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name(name);
+    if !beside.exists() {
+        bail!("{} is missing: build it with `cargo build --workspace`, or use `{run}`", beside.display());
+    }
+    Ok(beside)
+}
+
+/// Waits for the one line that `serve` prints.
+pub(super) fn listening(service: &mut Companion) -> anyhow::Result<String> {
+    let stdout = service.stdout().context("the service has no stdout")?;
+    let (send, line) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut first = String::new();
+        if BufReader::new(stdout).read_line(&mut first).is_ok() {
+            let _ = send.send(first);
+        }
+    });
+    let line = line.recv_timeout(START_MAX).context("the service did not start; its reason stands above")?;
+    let address = line.trim().strip_prefix("listening on http://");
+    Ok(address.with_context(|| format!("the service did not start: {line:?}"))?.to_owned())
+}
