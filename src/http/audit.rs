@@ -28,13 +28,10 @@ pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<Ht
     // The judge does not depend on the accused: a counter that cannot be asked is unknown, not a refusal.
     let left = checkout.left(&open).await.ok().flatten();
     let (id, pool) = (open.sale.id, checkout.backends().pg_reads.clone());
-    let counted = checkout.read(async move {
-        let sums = audit::collect(&pool, id).await.map_err(unreadable)?;
-        let offenders = audit::offenders(&pool, id).await.map_err(unreadable)?;
-        Ok((sums, offenders))
-    });
-    let (sums, offenders) = counted.await?;
-    let sums = sums.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
+    let limit = checkout.backends().limits.audit_deadline();
+    let counted =
+        checkout.read_within(limit, async move { audit::read(&pool, id, limit).await.map_err(unreadable) });
+    let (sums, offenders) = counted.await?.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
     let evidence = audit::weigh(sums, left, in_flight);
     let declared = open.spec.guarantee;
     let (verdict, reason) = audit::judge(declared, open.spec.oversells_in, &evidence);
