@@ -164,6 +164,10 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_ORDER_DEADLINE_MS", default_value_t = 15_000)]
     pub order_deadline_ms: u64,
 
+    /// Longest wait for an audit: one of millions of orders takes longer than any order.
+    #[arg(long, env = "SELLOUT_AUDIT_DEADLINE_MS", default_value_t = 120_000)]
+    pub audit_deadline_ms: u64,
+
     /// Lease of locks that expire.
     #[arg(long, env = "SELLOUT_LOCK_LEASE_MS", default_value_t = 10_000)]
     pub lock_lease_ms: u64,
@@ -229,6 +233,11 @@ impl Limits {
     /// Longest wait for an answer.
     pub fn order_deadline(&self) -> Duration {
         Duration::from_millis(self.order_deadline_ms)
+    }
+
+    /// Longest wait for an audit.
+    pub fn audit_deadline(&self) -> Duration {
+        Duration::from_millis(self.audit_deadline_ms)
     }
 
     /// Lease of locks that expire.

@@ -33,7 +33,8 @@ pub fn sum(a: Evidence, b: Evidence) -> Evidence {
     }
 }
 
-fn answers(a: Answers, b: Answers) -> Answers {
+/// Answers of two loads.
+pub fn answers(a: Answers, b: Answers) -> Answers {
     Answers {
         sold: a.sold + b.sold,
         sold_out: a.sold_out + b.sold_out,

@@ -1,20 +1,27 @@
 //! Sums from PostgreSQL: the ledger's side by `evidence.sql`, and where the clients' side is kept.
 
-use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{Postgres, Row, Transaction};
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
 use super::{Sums, Told};
 use crate::wire::{Answers, Clients, Offender, Tally};
 
+const LIMITS: &str = include_str!("limits.sql");
 const EVIDENCE: &str = include_str!("evidence.sql");
 const OFFENDERS: &str = include_str!("offenders.sql");
 const TALLY: &str = include_str!("tally.sql");
 const TALLY_CLEAR: &str = include_str!("tally_clear.sql");
 const TALLY_ORDERS: &str = include_str!("tally_orders.sql");
 
+/// Reads, and of one moment.
+const SNAPSHOT: &str = "begin isolation level repeatable read read only";
+
 /// Every statement of this room, for the test that PREPAREs them.
 pub const STATEMENTS: &[(&str, &str)] = &[
+    ("limits.sql", LIMITS),
     ("evidence.sql", EVIDENCE),
     ("offenders.sql", OFFENDERS),
     ("tally.sql", TALLY),
@@ -27,27 +34,26 @@ pub const STATEMENTS: &[(&str, &str)] = &[
 #[error("the ledger cannot be read: {0}")]
 pub struct Unreadable(#[from] sqlx::Error);
 
-/// Sums of one sale; `None` when there is no such sale.
-pub async fn collect(pool: &PgPool, sale: Uuid) -> Result<Option<Sums>, Unreadable> {
-    let mut tx = reading(pool).await?;
+/// Sums of one sale, and the orders to look at where there are any; `None` when there is no such sale. Both
+/// are of one moment. PostgreSQL gives up after `limit`.
+pub async fn read(
+    pool: &PgPool,
+    sale: Uuid,
+    limit: Duration,
+) -> Result<Option<(Sums, Vec<Offender>)>, Unreadable> {
+    // One snapshot: else orders that come between the two would be offenders that no sum accounts for.
+    let mut tx = pool.begin_with(SNAPSHOT).await?;
+    sqlx::query(LIMITS).bind(limit.as_millis().to_string()).execute(&mut *tx).await?;
     let row = sqlx::query(EVIDENCE).bind(sale).fetch_optional(&mut *tx).await?;
-    tx.commit().await?;
-    Ok(row.as_ref().map(sums).transpose()?)
+    let Some(sums) = row.as_ref().map(sums).transpose()? else { return Ok(None) };
+    // To point at orders costs more than to count them, and there are none to point at as a rule.
+    let offenders = if sums.has_offenders() { offenders(&mut tx, sale).await? } else { Vec::new() };
+    tx.rollback().await?;
+    Ok(Some((sums, offenders)))
 }
 
-/// A tally that was just put has no statistics, so the planner thinks it small and looks through it once for
-/// every order: ten seconds for six thousand. Hashed, it is milliseconds for a hundred thousand.
-async fn reading(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
-    sqlx::query("set local enable_nestloop = off").execute(&mut *tx).await?;
-    Ok(tx)
-}
-
-/// Orders to look at, where the evidence says that there are some.
-pub async fn offenders(pool: &PgPool, sale: Uuid) -> Result<Vec<Offender>, Unreadable> {
-    let mut tx = reading(pool).await?;
-    let rows = sqlx::query(OFFENDERS).bind(sale).fetch_all(&mut *tx).await?;
-    tx.commit().await?;
+async fn offenders(pg: &mut PgConnection, sale: Uuid) -> Result<Vec<Offender>, sqlx::Error> {
+    let rows = sqlx::query(OFFENDERS).bind(sale).fetch_all(pg).await?;
     let offender = |r: &PgRow| -> Result<Offender, sqlx::Error> {
         Ok(Offender {
             kind: r.try_get("kind")?,
@@ -57,7 +63,7 @@ pub async fn offenders(pool: &PgPool, sale: Uuid) -> Result<Vec<Offender>, Unrea
             quantity: r.try_get("quantity")?,
         })
     };
-    Ok(rows.iter().map(offender).collect::<Result<_, _>>()?)
+    rows.iter().map(offender).collect()
 }
 
 /// Keeps what the clients were told; a second tally of the same sale replaces the first.

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::wire::{Clients, Evidence, LedgerRow, Tally};
 
-pub use collect::{STATEMENTS, Unreadable, collect, offenders, store_tally};
+pub use collect::{STATEMENTS, Unreadable, read, store_tally};
 pub use judge::{DEMAND_MIN_TIMES, ERRORS_MAX_PERCENT, IN_FLIGHT_MIN, as_declared, judge};
 
 /// Raw sums, before they are weighed.
@@ -37,6 +37,14 @@ pub struct Sums {
     pub unbalanced: i64,
     /// The clients' side, where there is one.
     pub told: Option<Told>,
+}
+
+impl Sums {
+    /// Is there an order to point at?
+    fn has_offenders(&self) -> bool {
+        let told = self.told.as_ref().is_some_and(|told| told.lost > 0 || told.phantom > 0);
+        told || self.sold > self.opened + self.changed || self.duplicates > 0 || self.over_limit > 0
+    }
 }
 
 /// What the clients were told, held against the ledger.
@@ -61,12 +69,6 @@ pub struct Told {
 /// Does an order in this state have its units?
 pub fn counts_as_sold(state: &str) -> bool {
     matches!(state, "held" | "confirmed")
-}
-
-/// Are there orders to point at? To look for them costs more than to count.
-pub fn has_offenders(e: &Evidence) -> bool {
-    let some = |n: Option<i64>| n.is_some_and(|n| n > 0);
-    e.oversold > 0 || e.over_limit > 0 || e.duplicates > 0 || some(e.lost) || some(e.phantom)
 }
 
 /// Weighs sums against what the strategy believes is left and what is still under way.

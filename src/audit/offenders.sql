@@ -22,8 +22,10 @@ union all
     where exists (select from tallied)
       and not exists (select from tally_orders t where t.sale_id = $1 and t.key = l.key) limit 100)
 union all
-(select 'lost', key, order_id, buyer_id, quantity from tally_orders t
-    where t.sale_id = $1 and t.order_id is not null
-      and not exists (select from ledger l
-                      where l.key = t.key and l.id = t.order_id
-                        and l.buyer_id = t.buyer_id and l.quantity = t.quantity) limit 100)
+-- No join: after a rush the planner believes that there is a handful of each, and compares each with each.
+(select 'lost', key, id, buyer_id, quantity
+    from (select 0 as side, key, order_id as id, buyer_id, quantity from tally_orders
+          where sale_id = $1 and order_id is not null
+          union all
+          select 1, key, id, buyer_id, quantity from ledger) k
+    group by key, id, buyer_id, quantity having max(side) = 0 limit 100)

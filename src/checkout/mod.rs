@@ -10,6 +10,7 @@
 //! - A deadline cuts the wait for the answer, and then the answer is *unknown*.
 
 mod admission;
+mod finish;
 mod in_flight;
 mod live;
 mod sales;
@@ -136,38 +137,6 @@ impl Checkout {
     /// The servers, for whoever only reads.
     pub fn backends(&self) -> &Backends {
         &self.backends
-    }
-
-    /// Runs work that must not be cancelled by a client, on the runtime that owns the connections. The
-    /// deadline cuts the wait for it, not the work.
-    pub async fn finish<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        let under_way = Arc::clone(&self.under_way);
-        let work = self.runtime.spawn(async move {
-            let done = work.await;
-            drop(under_way);
-            done
-        });
-        match tokio::time::timeout(self.backends.limits.order_deadline(), work).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(e)) => Err(Error::Unknown(format!("the work ended early: {e}"))),
-            Err(_) => Err(Error::Unknown("no answer within the deadline".into())),
-        }
-    }
-
-    /// The same for work that only reads: where it ends without an answer, nothing was taken.
-    pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        self.finish(work).await.map_err(|e| match e {
-            Error::Unknown(why) => Error::Unavailable(why),
-            e => e,
-        })
     }
 
     /// Waits, at most the deadline, until all work is finished, also what nobody waits for any more and what

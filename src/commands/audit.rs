@@ -59,14 +59,11 @@ async fn one(checkout: &std::sync::Arc<Checkout>, sale: Sale) -> anyhow::Result<
         Ok(Some(open)) => checkout.left(&open).await.ok().flatten(),
         _ => None,
     };
-    let sums = audit::collect(pool, sale.id).await?.context("the sale is gone")?;
+    let limit = checkout.backends().limits.audit_deadline();
+    let (sums, offenders) = audit::read(pool, sale.id, limit).await?.context("the sale is gone")?;
     let evidence = audit::weigh(sums, left, 0);
     let spec = Spec::find(&sale.strategy).with_context(|| format!("no strategy {}", sale.strategy))?;
     let (verdict, reason) = audit::judge(spec.guarantee, spec.oversells_in, &evidence);
-    let offenders = match audit::has_offenders(&evidence) {
-        true => audit::offenders(pool, sale.id).await?,
-        false => Vec::new(),
-    };
     let (strategy, declared) = (sale.strategy, spec.guarantee);
     Ok(wire::Audit { sale_id: sale.id, strategy, declared, verdict, reason, evidence, offenders })
 }

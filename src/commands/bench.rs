@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::beside::{listening, program};
+use super::beside::{listening, only_these_servers, program};
+use super::growth::{Growth, Told};
 use crate::services::{Companion, Services, Wanted, Which};
 
 /// How often the client is looked at.
@@ -26,6 +27,12 @@ pub(super) struct Bench {
     /// Fewer contestants, shorter windows: five minutes instead of an hour.
     #[arg(long)]
     quick: bool,
+    /// Cost as the work grows instead: with the sales that are open, the orders in the ledger, the buyers who
+    /// wait; 25 minutes, --quick: 5.
+    #[arg(long, conflicts_with_all = ["strategies", "rounds", "warm_up", "concurrency", "minutes"])]
+    growth: bool,
+    #[command(flatten)]
+    grown: Growth,
     /// Contestants, with commas; `bare` and `noop` are names too.
     #[arg(long, value_name = "LIST")]
     strategies: Option<String>,
@@ -68,6 +75,9 @@ struct Stage {
 
 impl Bench {
     pub(super) fn run(self) -> anyhow::Result<u8> {
+        if self.growth {
+            return self.grown.run(&self.told());
+        }
         let tool = program("sellout-bench", "./run bench")?;
         let folder = tempfile::tempdir()?;
         let mut kept = Vec::new();
@@ -110,14 +120,23 @@ impl Bench {
         command
     }
 
+    /// What it was told that growth must know too.
+    fn told(&self) -> Told<'_> {
+        let (seconds, seed) = (self.seconds.as_deref(), self.seed.as_deref());
+        Told { quick: self.quick, seconds, seed, report: self.shown() }
+    }
+
+    /// Where the report goes.
+    fn shown(&self) -> Vec<(&'static str, &Path)> {
+        let all = [("--json", &self.json), ("--markdown", &self.markdown), ("--plots", &self.plots)];
+        all.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))).collect()
+    }
+
     fn report(&self, tool: &Path, kept: &[PathBuf]) -> anyhow::Result<u8> {
         let mut command = Command::new(tool);
         command.arg("report").args(kept).stdin(Stdio::null());
-        for (name, path) in [("--json", &self.json), ("--markdown", &self.markdown), ("--plots", &self.plots)]
-        {
-            if let Some(path) = path {
-                command.arg(name).arg(path);
-            }
+        for (name, path) in self.shown() {
+            command.arg(name).arg(path);
         }
         let status = command.status().with_context(|| format!("cannot run {}", tool.display()))?;
         Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(super::ENVIRONMENT))
@@ -192,17 +211,9 @@ impl Stage {
 /// Our own `serve` on the private servers, limits as they are by default.
 fn serve(services: &Services, sold_out_flag: &str) -> anyhow::Result<(Companion, String)> {
     let mut serve = Command::new(std::env::current_exe()?);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SELLOUT_")) {
-        // The commit and the compiler are said beside the numbers; everything else would change them.
-        if name != "SELLOUT_COMMIT" && name != "SELLOUT_RUSTC" {
-            serve.env_remove(name);
-        }
-    }
-    for name in ["DATABASE_URL", "REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"] {
-        serve.env_remove(name);
-    }
+    only_these_servers(&mut serve, services);
     serve.args(["serve", "--lab", "--private-servers", "--bind", "127.0.0.1:0"]);
-    serve.args(["--sold-out-flag", sold_out_flag]).envs(services.environment());
+    serve.args(["--sold-out-flag", sold_out_flag]);
     // That it drains at the end of each round is no news.
     serve.env("RUST_LOG", "warn,sqlx::postgres::notice=error");
     serve.stdin(Stdio::null()).stdout(Stdio::piped());

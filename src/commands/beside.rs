@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::services::Companion;
+use crate::services::{Companion, Services};
 
 /// Longest wait for the service to listen.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -33,4 +34,18 @@ pub(super) fn listening(service: &mut Companion) -> anyhow::Result<String> {
     let line = line.recv_timeout(START_MAX).context("the service did not start; its reason stands above")?;
     let address = line.trim().strip_prefix("listening on http://");
     Ok(address.with_context(|| format!("the service did not start: {line:?}"))?.to_owned())
+}
+
+/// Gives a process the addresses of private servers, and takes away every setting that would change what is
+/// measured. The commit and the compiler are said beside the numbers, so they stay.
+pub(super) fn only_these_servers(command: &mut Command, services: &Services) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SELLOUT_")) {
+        if name != "SELLOUT_COMMIT" && name != "SELLOUT_RUSTC" {
+            command.env_remove(name);
+        }
+    }
+    for name in ["DATABASE_URL", "REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"] {
+        command.env_remove(name);
+    }
+    command.envs(services.environment());
 }

@@ -5,6 +5,7 @@ mod bench;
 mod beside;
 mod demo;
 mod doctor;
+mod growth;
 mod healthcheck;
 mod locks;
 mod serve;

@@ -28,19 +28,11 @@ pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<Ht
     // The judge does not depend on the accused: a counter that cannot be asked is unknown, not a refusal.
     let left = checkout.left(&open).await.ok().flatten();
     let (id, pool) = (open.sale.id, checkout.backends().pg_reads.clone());
-    let counted = checkout.read(async move {
-        let sums = audit::collect(&pool, id).await.map_err(unreadable)?;
-        let evidence = sums.map(|sums| audit::weigh(sums, left, in_flight));
-        let offenders = match &evidence {
-            Some(evidence) if audit::has_offenders(evidence) => {
-                audit::offenders(&pool, id).await.map_err(unreadable)?
-            }
-            _ => Vec::new(),
-        };
-        Ok((evidence, offenders))
-    });
-    let (evidence, offenders) = counted.await?;
-    let evidence = evidence.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
+    let limit = checkout.backends().limits.audit_deadline();
+    let counted =
+        checkout.read_within(limit, async move { audit::read(&pool, id, limit).await.map_err(unreadable) });
+    let (sums, offenders) = counted.await?.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
+    let evidence = audit::weigh(sums, left, in_flight);
     let declared = open.spec.guarantee;
     let (verdict, reason) = audit::judge(declared, open.spec.oversells_in, &evidence);
     let strategy = open.sale.strategy.clone();

@@ -11,6 +11,7 @@ mod bench;
 mod dashboard;
 mod demo;
 mod faults;
+mod growth;
 mod lifecycle;
 mod scenarios;
 mod services;

@@ -93,6 +93,14 @@ impl Api {
         }
     }
 
+    /// Asks once for an audit, whatever is answered.
+    pub async fn audit_once(&self, sale: Uuid) -> Result<(u16, String), String> {
+        let sent = self.http.get(self.url(&format!("/v1/sales/{sale}/audit"))).send().await;
+        let answered = sent.map_err(|e| e.to_string())?;
+        let status = answered.status().as_u16();
+        Ok((status, answered.text().await.map_err(|e| e.to_string())?))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.host)
     }

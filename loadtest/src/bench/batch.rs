@@ -153,9 +153,35 @@ pub async fn send(host: SocketAddr, sale: Uuid, tag: &str, timed_from: Instant, 
     told
 }
 
+/// One batch, of which only the counts are kept: millions of keys would fill the client. `None`: no answer.
+pub async fn counted(
+    connection: &mut Connection,
+    (host, sale): (SocketAddr, Uuid),
+    tag: &str,
+    numbers: impl Iterator<Item = u64>,
+) -> Option<Answers> {
+    let bytes = bytes(host, sale, &numbered(tag, numbers));
+    let answered = connection.ask(&bytes).await.ok().filter(|answered| answered.status == 200)?;
+    let body: Answered = serde_json::from_slice(answered.body).ok()?;
+    let mut answers = Answers::default();
+    for one in body.results {
+        match one.status {
+            201 => answers.sold += 1,
+            409 => answers.sold_out += 1,
+            503 => answers.contended += 1,
+            _ => answers.unknown += 1,
+        }
+    }
+    Some(answers)
+}
+
 fn batch(tag: &str, first: u64, size: usize) -> Batch {
+    numbered(tag, first..first + size as u64)
+}
+
+fn numbered(tag: &str, numbers: impl Iterator<Item = u64>) -> Batch {
     let order = |n| Order { key: request::key(tag, n), buyer_id: request::buyer(tag, n), quantity: 1 };
-    Batch { orders: (first..first + size as u64).map(order).collect() }
+    Batch { orders: numbers.map(order).collect() }
 }
 
 fn bytes(host: SocketAddr, sale: Uuid, batch: &Batch) -> Vec<u8> {

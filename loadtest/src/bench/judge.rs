@@ -28,7 +28,7 @@ pub async fn judge(api: &Api, sales: &[Uuid], heard: &Heard) -> Result<Judged, S
 
 /// One sale speaks for itself. Of many, each must be clean; that there was contention is asked of all of
 /// them together, since a thousand sales cannot each have eight orders under way.
-fn together(audits: &[Audit], peak: u64) -> Judged {
+pub fn together(audits: &[Audit], peak: u64) -> Judged {
     if let [audit] = audits {
         return Judged { verdict: Some(audit.verdict), reason: audit.reason.clone(), orders: 0 };
     }

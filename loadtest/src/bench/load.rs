@@ -38,6 +38,8 @@ pub struct Plan {
     pub tag: String,
     /// Of the choice of sales.
     pub seed: u64,
+    /// Shortest time from one order of a connection to its next; zero: as soon as it was answered.
+    pub pace: Duration,
 }
 
 /// Before the window, in it, behind it.
@@ -175,6 +177,10 @@ async fn connect(host: SocketAddr) -> std::io::Result<Connection> {
 async fn buyer(crowd: Rc<Crowd>, at: usize, mut connection: Connection) {
     let mut request = Request::new(crowd.plan.host, &crowd.plan.tag);
     crowd.gate.wait().await;
+    if !crowd.plan.pace.is_zero() {
+        // Evenly, not all of them in the same moment again and again.
+        tokio::time::sleep(crowd.plan.pace.mul_f64(at as f64 / crowd.plan.connections as f64)).await;
+    }
     while crowd.phase.0.load(Relaxed) != OVER {
         let (n, item) = crowd.order();
         let bytes = request.order(&crowd.plan.sales[item], n);
@@ -191,6 +197,9 @@ async fn buyer(crowd: Rc<Crowd>, at: usize, mut connection: Connection) {
         if close {
             let Ok(another) = connect(crowd.plan.host).await else { return };
             connection = another;
+        }
+        if let Some(early) = crowd.plan.pace.checked_sub(sent.elapsed()) {
+            tokio::time::sleep(early).await;
         }
     }
 }

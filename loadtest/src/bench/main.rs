@@ -5,7 +5,7 @@
 //! Road of a run: [`once`] → [`shot`] (→ [`load`] → [`connection`] → [`request`], [`response`]; [`heard`] is
 //! the second witness; [`window`] reads the clocks and the CPU time; [`judge`] asks for the verdict) →
 //! [`outcome`]. [`bare`] is what every rate is held against: a server that parses the same
-//! order and answers at once.
+//! order and answers at once. [`growth`] asks what becomes of all this as the work grows.
 
 #[path = "../answer.rs"]
 mod answer;
@@ -16,6 +16,7 @@ mod connection;
 #[path = "../cpu.rs"]
 mod cpu;
 mod goose;
+mod growth;
 mod heard;
 mod insert_limit;
 mod judge;
@@ -63,6 +64,10 @@ enum Command {
     Round(Box<round::Round>),
     /// Tables, targets and plots of kept rounds, or of a kept report.
     Report(show::Show),
+    /// How cost grows with sales, orders and buyers: one part of it, on servers of its own.
+    Growth(Box<growth::Growth>),
+    /// Tables and plots of what `growth` has kept.
+    GrowthReport(growth::Show),
     /// The yardstick: a server that parses an order and answers 201 without selling.
     Bare(bare::Bare),
 }
@@ -72,6 +77,8 @@ fn main() -> ExitCode {
         Command::Once(once) => once.run(),
         Command::Round(round) => round.run(),
         Command::Report(show) => show.run(),
+        Command::Growth(growth) => growth.run(),
+        Command::GrowthReport(show) => show.run(),
         Command::Bare(bare) => bare.run(),
     };
     done.unwrap_or_else(|sentence| {

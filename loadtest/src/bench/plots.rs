@@ -41,43 +41,48 @@ fn accepted(report: &Report) -> impl Iterator<Item = &Row> {
     report.contestants.iter().filter(shown)
 }
 
-/// Rates span three decades, so the scale is logarithmic.
+/// Accepted orders by what `x_of` says of a row.
 fn lines(report: &Report, title: &str, x_of: fn(&Row) -> Option<usize>) -> String {
-    let rows: Vec<(&Row, usize, f64)> =
-        accepted(report).filter_map(|row| Some((row, x_of(row)?, row.per_s?))).collect();
-    let steps: BTreeSet<usize> = rows.iter().map(|(_, x, _)| *x).collect();
-    let mut names: Vec<&str> = Vec::new();
-    rows.iter().for_each(|(row, ..)| {
-        if !names.contains(&row.strategy.as_str()) {
-            names.push(&row.strategy);
+    let mut series: Vec<(&str, Vec<(usize, f64)>)> = Vec::new();
+    for row in accepted(report) {
+        let (Some(x), Some(rate)) = (x_of(row), row.per_s) else { continue };
+        match series.iter_mut().find(|(name, _)| *name == row.strategy) {
+            Some((_, points)) => points.push((x, rate)),
+            None => series.push((&row.strategy, vec![(x, rate)])),
         }
-    });
-    let (lowest, highest) = decades(rows.iter().map(|(_, _, rate)| *rate));
+    }
+    chart(title, series)
+}
+
+/// Lines by step, steps equally far from each other. Values span decades, so the scale is logarithmic.
+pub fn chart(title: &str, series: Vec<(&str, Vec<(usize, f64)>)>) -> String {
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let steps: BTreeSet<usize> = points().map(|(x, _)| *x).collect();
+    let (lowest, highest) = decades(points().map(|(_, value)| *value));
     let mut svg = Svg::new(title, TOP + PLOT + 50.0);
     let right = WIDTH - NAMES;
-    let y = |rate: f64| TOP + PLOT * (1.0 - (rate.log10() - lowest) / (highest - lowest));
+    let y = |value: f64| TOP + PLOT * (1.0 - (value.log10() - lowest) / (highest - lowest));
     let x = |step: usize| {
         let at = steps.iter().position(|s| *s == step).unwrap_or(0) as f64;
         AXIS + 20.0 + (right - AXIS - 40.0) * at / (steps.len().max(2) - 1) as f64
     };
     let mut decade = lowest;
     while decade <= highest {
-        let rate = 10f64.powf(decade);
-        svg.rule((AXIS, y(rate)), (right, y(rate)));
-        svg.text(AXIS - 8.0, y(rate) + 4.0, "e", &format!("{rate:.0}"));
+        let value = 10f64.powf(decade);
+        svg.rule((AXIS, y(value)), (right, y(value)));
+        svg.text(AXIS - 8.0, y(value) + 4.0, "e", &value.to_string());
         decade += 1.0;
     }
     for step in &steps {
         svg.text(x(*step), TOP + PLOT + 22.0, "m", &step.to_string());
     }
     let mut ends: Vec<(f64, &str, usize)> = Vec::new();
-    for (at, name) in names.iter().enumerate() {
-        let mut points: Vec<(usize, f64)> =
-            rows.iter().filter(|(row, ..)| row.strategy == *name).map(|(_, x, rate)| (*x, *rate)).collect();
+    for (at, (name, mut points)) in series.into_iter().enumerate() {
+        points.retain(|(_, value)| *value > 0.0);
         points.sort_by_key(|(step, _)| *step);
-        let points: Vec<_> = points.into_iter().map(|(step, rate)| (x(step), y(rate))).collect();
+        let points: Vec<_> = points.into_iter().map(|(step, value)| (x(step), y(value))).collect();
         svg.line(&points, colour(at));
-        ends.extend(points.last().map(|(_, y)| (*y, *name, at)));
+        ends.extend(points.last().map(|(_, y)| (*y, name, at)));
     }
     label(&mut svg, ends, right);
     svg.finish()

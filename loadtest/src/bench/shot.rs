@@ -129,11 +129,12 @@ fn start(ground: &Ground, cell: &Cell, sales: Vec<Uuid>) -> Result<Load, String>
         connections: cell.concurrency,
         tag: tag(),
         seed: ground.seed,
+        pace: Duration::ZERO,
     })
 }
 
 /// Keys must differ from those of every other run, also of other processes against this ledger.
-fn tag() -> String {
+pub fn tag() -> String {
     Uuid::now_v7().simple().to_string().split_off(12)
 }
 
@@ -225,7 +226,8 @@ fn selling(timed: &Timed, window: &Window) -> f64 {
     }
 }
 
-fn told(cell: &Cell, timed: &Timed, window: &Window, judged: Judged) -> Outcome {
+/// What was measured, as it is kept.
+pub fn told(cell: &Cell, timed: &Timed, window: &Window, judged: Judged) -> Outcome {
     let outcome = Outcome {
         seconds: window.seconds,
         answers: timed.answers,

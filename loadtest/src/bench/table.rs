@@ -25,8 +25,10 @@ const WORDS: [&str; 6] = ["Contestant", "Kind", "Verdict", "Target", "Where", ""
 
 /// How the lines of a table are drawn.
 #[derive(Clone, Copy, PartialEq)]
-enum Marks {
+pub enum Marks {
+    /// Columns of equal width.
     Terminal,
+    /// Cells between bars.
     Markdown,
 }
 
@@ -137,7 +139,8 @@ fn words(report: &Report) -> Vec<String> {
     lines
 }
 
-fn machine(e: &Environment, started_at: &str) -> String {
+/// Where it was measured, and when.
+pub fn machine(e: &Environment, started_at: &str) -> String {
     let rows = [
         ("Date", started_at.to_owned()),
         ("sellout", format!("{} ({})", e.sellout, e.commit)),
@@ -153,7 +156,7 @@ fn machine(e: &Environment, started_at: &str) -> String {
 }
 
 /// Three digits are all that such a measurement knows.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),
@@ -162,7 +165,8 @@ fn short(value: f64) -> String {
     }
 }
 
-fn grid(head: &[&str], rows: &[Vec<String>], marks: Marks) -> String {
+/// A table.
+pub fn grid(head: &[&str], rows: &[Vec<String>], marks: Marks) -> String {
     let clean = |cell: &str| cell.replace('|', "\\|").replace('\n', " ");
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());

@@ -1,0 +1,152 @@
+//! One timed load on sales that are open already, and its verdict.
+
+use std::time::{Duration, Instant};
+
+use sellout::wire::Tally;
+use uuid::Uuid;
+
+use super::Run;
+use super::memory;
+use crate::heard::Heard;
+use crate::judge::{self, Judged};
+use crate::load::{Load, Plan};
+use crate::once;
+use crate::outcome::{Client, Kind, Outcome};
+use crate::shot::{self, Cell, Ground};
+use crate::sum;
+use crate::window::{Edge, Window};
+
+/// Buyers have all begun by then; nothing is timed before.
+const RUN_IN: Duration = Duration::from_millis(500);
+/// How often the service's memory is looked at.
+const SAMPLE: Duration = Duration::from_millis(20);
+/// An audit of each of ten thousand sales takes longer than all else; so many of them are judged.
+const JUDGED_MAX: usize = 1_000;
+
+/// A load.
+#[derive(Clone, Copy)]
+pub struct Volley<'a> {
+    /// The strategy of its sales.
+    pub strategy: &'a str,
+    /// Them.
+    pub sales: &'a [Uuid],
+    /// Connections.
+    pub connections: usize,
+    /// Orders per second that are offered; none: as many as are answered.
+    pub offered: Option<f64>,
+}
+
+/// What came of it.
+pub struct Fired {
+    /// The outcome; its rate stands only where the audit said so.
+    pub outcome: Outcome,
+    /// The most memory that the service had meanwhile.
+    pub memory: u64,
+    /// The most orders that were under way at once.
+    pub under_way: u64,
+}
+
+impl Run {
+    /// A load on a fresh sale of its own, warmed up, timed, judged.
+    pub async fn fresh(&self, strategy: &str) -> Result<Outcome, String> {
+        let ground = Ground {
+            host: self.stage.host()?,
+            api: Some(self.stage.api()?),
+            pids: self.stage.pids(),
+            seed: self.options.seed,
+            warm: once::seconds(0.8)?,
+            window: once::seconds(self.options.seconds())?,
+        };
+        Ok(shot::fire(&ground, &cell(strategy, self.options.connections(), 1)).await)
+    }
+
+    /// A load on sales that are open.
+    pub async fn fire(&mut self, volley: &Volley<'_>) -> Result<Fired, String> {
+        let load = self.start(volley)?;
+        let begun = Instant::now();
+        while begun.elapsed() < RUN_IN {
+            tokio::time::sleep(SAMPLE).await;
+        }
+        if load.is_over() {
+            return Err(load.finish().err().unwrap_or_else(|| "the client ended early".into()));
+        }
+        let window = once::seconds(self.options.seconds())?;
+        let from = Edge::now(&self.stage.pids());
+        load.phase().start();
+        let (begun, mut most) = (Instant::now(), 0);
+        while begun.elapsed() < window {
+            most = most.max(self.stage.memory()?.now);
+            tokio::time::sleep(SAMPLE).await;
+        }
+        load.phase().stop();
+        let window = Window::between(&from, &Edge::now(&self.stage.pids()));
+        let heard = load.finish()?;
+        let judged = self.judge(volley.sales, &heard).await?;
+        let cell = cell(volley.strategy, volley.connections, volley.sales.len());
+        let outcome = shot::told(&cell, &heard.timed, &window, judged);
+        Ok(Fired { outcome, memory: most, under_way: heard.peak() })
+    }
+
+    /// Lets the buyers go.
+    pub fn start(&self, volley: &Volley<'_>) -> Result<Load, String> {
+        let apart = volley.offered.map_or(0.0, |per_s| volley.connections as f64 / per_s);
+        Load::start(Plan {
+            host: self.stage.host()?,
+            sales: volley.sales.to_vec(),
+            connections: volley.connections,
+            tag: shot::tag(),
+            seed: self.options.seed,
+            pace: Duration::try_from_secs_f64(apart).unwrap_or_default(),
+        })
+    }
+
+    /// Of all that its sales were ever asked by us, for the ledger has all of it.
+    async fn judge(&mut self, sales: &[Uuid], heard: &Heard) -> Result<Judged, String> {
+        for (sale, tally) in sales.iter().zip(heard.tallies()) {
+            add(self.told.entry(*sale).or_default(), tally);
+        }
+        // Spread over all of them, and the same ones with the same number of sales.
+        let step = sales.len().div_ceil(JUDGED_MAX);
+        let some: Vec<Uuid> = sales.iter().copied().step_by(step).collect();
+        let tallies = some.iter().filter_map(|sale| self.told.get(sale).cloned()).collect();
+        let audits = self.stage.api()?.audits(&some, tallies).await?;
+        let judged = judge::together(&audits, heard.peak());
+        let reason = if step > 1 {
+            format!("{} of {} sales judged: {}", some.len(), sales.len(), judged.reason)
+        } else {
+            judged.reason
+        };
+        Ok(Judged { reason, ..judged })
+    }
+
+    /// The service's memory once it has stopped moving, in bytes.
+    pub async fn settled(&self) -> Result<u64, String> {
+        let pid = self.stage.pids().service.ok_or("the service does not run")?;
+        let mut before = memory::of(pid)?.now;
+        for _ in 0..20 {
+            tokio::time::sleep(5 * SAMPLE).await;
+            let now = memory::of(pid)?.now;
+            if now.abs_diff(before) < 64 * 1024 {
+                return Ok(now);
+            }
+            before = now;
+        }
+        Ok(before)
+    }
+}
+
+/// Two loads of one sale.
+fn add(all: &mut Tally, more: Tally) {
+    all.attempts += more.attempts;
+    all.demand_units += more.demand_units;
+    all.peak_in_flight = all.peak_in_flight.max(more.peak_in_flight);
+    all.answers = sum::answers(all.answers, more.answers);
+    all.told_yes.extend(more.told_yes);
+    all.unknown_keys.extend(more.unknown_keys);
+    let both = [all.sold_out_quantity_min, more.sold_out_quantity_min];
+    all.sold_out_quantity_min = both.into_iter().flatten().min();
+}
+
+fn cell(strategy: &str, concurrency: usize, items: usize) -> Cell {
+    Cell { strategy: strategy.into(), client: Client::Raw, kind: Kind::Accepted, concurrency, items }
+}
