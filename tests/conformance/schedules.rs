@@ -19,6 +19,7 @@ pub async fn costs_the_declared_round_trips(bench: &Bench, spec: &Spec) {
     let api = &watched.app.api;
     let sale = api.open_sale(spec.id, 1).await;
     let trips = async |declared: u32| {
+        watched.poll_until_quiet().await;
         let before = watched.turns();
         let answer = api.buy(sale).await;
         (answer, watched.poll_turns_since(before, u64::from(declared)).await)

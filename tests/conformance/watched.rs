@@ -98,6 +98,16 @@ impl Watched {
         self.turns() - before
     }
 
+    /// Waits until no server has had a turn for a while: what came before is over.
+    pub async fn poll_until_quiet(&self) {
+        let until = Instant::now() + Duration::from_secs(2);
+        let mut turns = None;
+        while turns != Some(self.turns()) && Instant::now() < until {
+            turns = Some(self.turns());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// A buyer whose `turn` with PostgreSQL is kept back.
     pub async fn held_buyer(&self, sale: Uuid, turn: u64) -> JoinHandle<Answer> {
         self.pg.hold(turn);
