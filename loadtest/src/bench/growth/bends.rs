@@ -64,7 +64,8 @@ fn p50(outcome: &Outcome) -> Option<f64> {
     outcome.per_s.and(outcome.latency()).map(|l| l.p50 as f64 / 1e3)
 }
 
-fn p99(outcome: &Outcome) -> Option<f64> {
+/// In milliseconds, where the run stands.
+pub fn p99(outcome: &Outcome) -> Option<f64> {
     outcome.per_s.and(outcome.latency()).map(|l| l.p99 as f64 / 1e3)
 }
 

@@ -16,6 +16,8 @@ use crate::window::{Edge, Window};
 
 /// Buyers have all begun by then; nothing is timed before.
 const RUN_IN: Duration = Duration::from_millis(500);
+/// Before a fresh sale is timed.
+const WARM: Duration = Duration::from_millis(800);
 /// How often the service's memory is looked at.
 const SAMPLE: Duration = Duration::from_millis(20);
 /// An audit of each of ten thousand sales takes longer than all else; so many of them are judged.
@@ -47,28 +49,29 @@ pub struct Fired {
 impl Run {
     /// A load on a fresh sale of its own, warmed up, timed, judged.
     pub async fn fresh(&self, strategy: &str) -> Result<Outcome, String> {
+        let window = once::seconds(self.options.seconds())?;
         let ground = Ground {
             host: self.stage.host()?,
             api: Some(self.stage.api()?),
             pids: self.stage.pids(),
             seed: self.options.seed,
-            warm: once::seconds(0.8)?,
-            window: once::seconds(self.options.seconds())?,
+            warm: WARM.min(window),
+            window,
         };
         Ok(shot::fire(&ground, &cell(strategy, self.options.connections(), 1)).await)
     }
 
     /// A load on sales that are open and that nobody has bought of yet: the audit knows of no other load.
     pub async fn fire(&self, volley: &Volley<'_>) -> Result<Fired, String> {
+        let window = once::seconds(self.options.seconds())?;
         let load = self.start(volley)?;
         let begun = Instant::now();
-        while begun.elapsed() < RUN_IN {
+        while begun.elapsed() < RUN_IN.min(window) {
             tokio::time::sleep(SAMPLE).await;
         }
         if load.is_over() {
             return Err(load.finish().err().unwrap_or_else(|| "the client ended early".into()));
         }
-        let window = once::seconds(self.options.seconds())?;
         let from = Edge::now(&self.stage.pids());
         load.phase().start();
         let (begun, mut most) = (Instant::now(), 0);
