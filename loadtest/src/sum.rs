@@ -33,8 +33,7 @@ pub fn sum(a: Evidence, b: Evidence) -> Evidence {
     }
 }
 
-/// Answers of two loads.
-pub fn answers(a: Answers, b: Answers) -> Answers {
+fn answers(a: Answers, b: Answers) -> Answers {
     Answers {
         sold: a.sold + b.sold,
         sold_out: a.sold_out + b.sold_out,

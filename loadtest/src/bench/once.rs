@@ -70,7 +70,12 @@ impl PidArgs {
 
 impl From<PidArgs> for Pids {
     fn from(args: PidArgs) -> Pids {
-        Pids { service: args.service_pid, postgres: args.postgres_pid, redis: args.redis_pid }
+        Pids {
+            service: args.service_pid,
+            postgres: args.postgres_pid,
+            redis: args.redis_pid,
+            ..Pids::default()
+        }
     }
 }
 

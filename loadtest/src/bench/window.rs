@@ -11,6 +11,8 @@ use crate::outcome::Cpu;
 pub struct Pids {
     /// The service.
     pub service: Option<u32>,
+    /// Was it started by us? Then its time is in ours, and must be taken out of it again.
+    pub service_is_ours: bool,
     /// PostgreSQL's first process.
     pub postgres: Option<u32>,
     /// Redis.
@@ -42,12 +44,10 @@ impl Edge {
     /// Now. Reading costs the client some milliseconds of its own, which stand in its figure.
     pub fn now(pids: &Pids) -> Edge {
         let tree = |pid: Option<u32>| cpu::tree_us(pid?);
-        let cpu = Cpu {
-            service: tree(pids.service),
-            postgres: tree(pids.postgres),
-            redis: tree(pids.redis),
-            load: tree(Some(std::process::id())),
-        };
+        let (service, all) = (tree(pids.service), tree(Some(std::process::id())));
+        let own =
+            if pids.service_is_ours { all.zip(service).map(|(all, service)| all - service) } else { all };
+        let cpu = Cpu { service, postgres: tree(pids.postgres), redis: tree(pids.redis), load: own };
         Edge { at: Instant::now(), cpu, machine: Busy::now() }
     }
 }

@@ -18,6 +18,8 @@ pub struct Curve {
     pub last: f64,
     /// Orders in the ledger at the first step from which on it was bent up to the last.
     pub bent_at: Option<u64>,
+    /// Did others work beside the last step? Then a bend may be theirs.
+    pub disturbed: bool,
 }
 
 type Measure = (&'static str, fn(&Step) -> Option<f64>);
@@ -46,7 +48,9 @@ fn curve(name: &'static str, steps: &[Step], measure: impl Fn(&Step) -> Option<f
     let ((_, first), (_, last)) = (*points.first()?, *points.last()?);
     let straight = |(_, value): &(u64, f64)| *value <= BENT * first;
     let from = points.iter().rposition(straight).map_or(0, |at| at + 1);
-    Some(Curve { name, first, last, bent_at: points.get(from).map(|(orders, _)| *orders) })
+    let bent_at = points.get(from).map(|(orders, _)| *orders);
+    let disturbed = steps.last().is_some_and(|s| s.group_commit.disturbed() || s.atomic_update.disturbed());
+    Some(Curve { name, first, last, bent_at, disturbed })
 }
 
 impl Curve {
@@ -60,7 +64,8 @@ fn p50(outcome: &Outcome) -> Option<f64> {
     outcome.per_s.and(outcome.latency()).map(|l| l.p50 as f64 / 1e3)
 }
 
-fn p99(outcome: &Outcome) -> Option<f64> {
+/// In milliseconds, where the run stands.
+pub fn p99(outcome: &Outcome) -> Option<f64> {
     outcome.per_s.and(outcome.latency()).map(|l| l.p99 as f64 / 1e3)
 }
 
@@ -93,6 +98,15 @@ mod tests {
         assert_eq!(bent_at(&[1.0, 1.6, 1.7]), Some(1));
         assert_eq!(bent_at(&[1.0, 9.0, 1.1, 1.6]), Some(3), "a blip is no bend");
         assert_eq!(bent_at(&[1.0, 9.0, 1.1]), None);
+    }
+
+    #[test]
+    fn a_bend_beside_which_others_worked_may_be_theirs() {
+        let mut steps = steps(&[1.0, 2.0]);
+        let disturbed = |steps: &[Step]| curve("x", steps, |_| Some(1.0)).unwrap().disturbed;
+        assert!(!disturbed(&steps));
+        steps[1].atomic_update.foreign_cores = Some(1.0);
+        assert!(disturbed(&steps));
     }
 
     #[test]

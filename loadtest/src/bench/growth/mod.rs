@@ -22,15 +22,12 @@ mod stage;
 mod table;
 mod volley;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use sellout::wire::Tally;
 use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
 
 use crate::once;
 use options::Options;
@@ -69,8 +66,6 @@ pub struct Run {
     stage: Stage,
     options: Options,
     part: Part,
-    /// What the clients of each sale were told.
-    told: HashMap<Uuid, Tally>,
     out: PathBuf,
     begun: Instant,
     /// Of the work, in seconds that were expected for it: all, and what is done.
@@ -104,8 +99,8 @@ impl Growth {
             ..Part::default()
         };
         let work = (self.options.work(self.part), 0.0);
-        let (options, out, begun, told) = (self.options, self.out, Instant::now(), HashMap::new());
-        let mut run = Run { stage, options, part, told, out, begun, work };
+        let (options, out, begun) = (self.options, self.out, Instant::now());
+        let mut run = Run { stage, options, part, out, begun, work };
         match self.part {
             Grows::Sales => sales::grow(&mut run).await,
             Grows::Orders => orders::grow(&mut run).await,

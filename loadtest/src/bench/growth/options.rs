@@ -72,17 +72,17 @@ impl Options {
     pub fn sales(&self) -> Vec<usize> {
         let max = self.sales_max.map_or(self.usual().0, |n| n as usize);
         let steps = std::iter::successors(Some(1), |n| Some(n * 10));
-        up_to(max as u64, steps.map(|n: usize| n as u64).take(6)).into_iter().map(|n| n as usize).collect()
+        up_to(max, steps.take(6))
     }
 
     /// Orders that are in the ledger, beside those of the measurements.
     pub fn orders(&self) -> Vec<u64> {
-        up_to(self.orders_max(), ORDERS.into_iter())
+        up_to(self.orders_max(), ORDERS)
     }
 
     /// Orders of the sale that Redis is filled with anew.
     pub fn rebuilt(&self) -> Vec<u64> {
-        up_to(self.orders_max().min(1_000_000), REBUILT.into_iter())
+        up_to(self.orders_max().min(1_000_000), REBUILT)
     }
 
     fn orders_max(&self) -> u64 {
@@ -129,8 +129,8 @@ pub fn filled(steps: &[u64]) -> Vec<u64> {
 }
 
 /// The steps below the last one, and that.
-fn up_to(max: u64, steps: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut steps: Vec<u64> = steps.take_while(|step| *step < max).collect();
+fn up_to<N: PartialOrd>(max: N, steps: impl IntoIterator<Item = N>) -> Vec<N> {
+    let mut steps: Vec<N> = steps.into_iter().take_while(|step| *step < max).collect();
     steps.push(max);
     steps
 }

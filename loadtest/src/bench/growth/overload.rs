@@ -9,11 +9,11 @@ use super::orders::UNITS;
 use super::volley::Volley;
 use crate::connection::Connection;
 use crate::outcome::{Cpu, Outcome};
-use sellout::wire::Latency;
+use sellout::wire::{Answers, Latency};
 
 const STRATEGIES: [&str; 2] = ["group_commit", "atomic_update"];
-/// Orders per second of the one buyer who comes alone, on a connection and a thread of his own.
-const ALONE_PER_S: f64 = 200.0;
+/// Connections, on a thread of their own, and orders per second of the few who come beside the crowd.
+const BESIDE: (usize, f64) = (8, 400.0);
 
 /// So many connections, each with an order that waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,8 +41,10 @@ pub struct Overload {
     pub offered: f64,
     /// What came of it.
     pub crush: Outcome,
-    /// Refusals meanwhile, as a single buyer saw them who came beside the crowd.
-    pub refused_alone_us: Option<Latency>,
+    /// What the few heard meanwhile who came beside the crowd.
+    pub beside: Answers,
+    /// Their refusals.
+    pub refused_beside_us: Option<Latency>,
     /// The most memory that the service ever had.
     pub memory: u64,
     /// What it had after the peak.
@@ -100,7 +102,7 @@ pub async fn grow(run: &mut Run) -> Result<(), String> {
     Ok(())
 }
 
-async fn waiting(run: &mut Run, connections: usize) -> Result<Waiting, String> {
+async fn waiting(run: &Run, connections: usize) -> Result<Waiting, String> {
     let (host, sale) = (run.stage.host()?, run.stage.api()?.open(STRATEGIES[0], UNITS).await?);
     let mut open = Vec::new();
     for _ in 0..connections {
@@ -128,19 +130,20 @@ async fn overload(run: &mut Run, strategy: &str) -> Result<Overload, String> {
     run.fire(&volley).await?;
     let peak = run.fire(&Volley { sales: &peak, ..volley }).await?;
     let offered = peak.outcome.per_s.unwrap_or(0.0) * OVERLOAD as f64;
-    let alone = Volley { sales: &beside, connections: 1, offered: Some(ALONE_PER_S), ..volley };
-    let alone = run.start(&alone)?;
-    alone.phase().start();
+    let few = Volley { sales: &beside, connections: BESIDE.0, offered: Some(BESIDE.1), ..volley };
+    let few = run.start(&few)?;
+    few.phase().start();
     let offers = Some(offered).filter(|n| *n > 0.0);
     let crush = run.fire(&Volley { sales: &crush, connections: many, offered: offers, ..volley }).await?;
-    let alone = alone.finish()?.timed.latency_us();
+    let few = few.finish()?.timed;
     Ok(Overload {
         strategy: strategy.into(),
         room,
         peak: peak.outcome,
         offered,
         crush: crush.outcome,
-        refused_alone_us: alone.get("contended").cloned(),
+        refused_beside_us: few.latency_us().get("contended").cloned(),
+        beside: few.answers,
         memory: run.stage.memory()?.peak,
         memory_at_peak: peak.memory,
     })
@@ -150,7 +153,7 @@ async fn overload(run: &mut Run, strategy: &str) -> Result<Overload, String> {
 pub mod tests {
     use super::*;
     use crate::report::tests::run;
-    use sellout::wire::{Answers, Verdict};
+    use sellout::wire::Verdict;
 
     /// An overload that was written down: so many sold at the peak, so many sold and refused in the crush.
     pub fn overload(peak: u64, sold: u64, contended: u64) -> Overload {
@@ -163,7 +166,8 @@ pub mod tests {
             peak: run(1, "x", peak, Some(Verdict::Held)),
             offered: 10.0,
             crush,
-            refused_alone_us: None,
+            beside: Answers::default(),
+            refused_beside_us: None,
             memory: 64 << 20,
             memory_at_peak: 32 << 20,
         }

@@ -1,11 +1,12 @@
 //! Four pictures: by the sales that are open, and by the orders in the ledger.
 
-use super::bends::servers;
+use super::bends::{p99, servers};
 use super::orders::Step;
 use super::report::Part;
-use crate::outcome::Outcome;
 use crate::plots::chart;
 
+/// What is drawn of a step, where it was measured.
+type Value = fn(&Step) -> Option<f64>;
 type Series<'a> = Vec<(&'a str, Vec<(usize, f64)>)>;
 
 /// File names and pictures, of what was measured.
@@ -40,23 +41,22 @@ fn rates(part: &Part) -> Series<'_> {
     by_orders(
         part,
         &[
-            ("batches of 1,000", &|s| s.fill.as_ref()?.per_s()),
-            ("group_commit", &|s| s.group_commit.per_s),
-            ("atomic_update", &|s| s.atomic_update.per_s),
+            ("batches of 1,000", |s| s.fill.as_ref()?.per_s()),
+            ("group_commit", |s| s.group_commit.per_s),
+            ("atomic_update", |s| s.atomic_update.per_s),
         ],
     )
 }
 
 fn waits(part: &Part) -> Series<'_> {
-    let p99 = |outcome: &Outcome| outcome.per_s.and(outcome.latency()).map(|l| l.p99 as f64 / 1e3);
     by_orders(
         part,
         &[
-            ("group_commit", &|s| p99(&s.group_commit)),
-            ("atomic_update", &|s| p99(&s.atomic_update)),
-            ("audit, 100 orders", &|s| Some(1e3 * s.small_audit.seconds)),
-            ("audit, filled sale", &|s| s.big_audit.orders.map(|_| 1e3 * s.big_audit.seconds)),
-            ("restart", &|s| Some(1e3 * s.restart.seconds())),
+            ("group_commit", |s| p99(&s.group_commit)),
+            ("atomic_update", |s| p99(&s.atomic_update)),
+            ("audit, 100 orders", |s| Some(1e3 * s.small_audit.seconds)),
+            ("audit, filled sale", |s| s.big_audit.orders.map(|_| 1e3 * s.big_audit.seconds)),
+            ("restart", |s| Some(1e3 * s.restart.seconds())),
         ],
     )
 }
@@ -65,17 +65,17 @@ fn cpu(part: &Part) -> Series<'_> {
     by_orders(
         part,
         &[
-            ("batches of 1,000", &|s| s.fill.as_ref()?.cpu_per_order()),
-            ("group_commit", &|s| servers(&s.group_commit)),
-            ("atomic_update", &|s| servers(&s.atomic_update)),
+            ("batches of 1,000", |s| s.fill.as_ref()?.cpu_per_order()),
+            ("group_commit", |s| servers(&s.group_commit)),
+            ("atomic_update", |s| servers(&s.atomic_update)),
         ],
     )
 }
 
-fn by_orders<'a>(part: &Part, lines: &[(&'a str, &dyn Fn(&Step) -> Option<f64>)]) -> Series<'a> {
-    let points = |value: &dyn Fn(&Step) -> Option<f64>| -> Vec<(usize, f64)> {
+fn by_orders<'a>(part: &Part, lines: &[(&'a str, Value)]) -> Series<'a> {
+    let points = |value: Value| -> Vec<(usize, f64)> {
         let points = part.orders.iter().filter_map(|s| Some((usize::try_from(s.filled).ok()?, value(s)?)));
         points.collect()
     };
-    lines.iter().map(|(name, value)| (*name, points(value))).filter(|(_, p)| !p.is_empty()).collect()
+    lines.iter().map(|(name, value)| (*name, points(*value))).filter(|(_, p)| !p.is_empty()).collect()
 }

@@ -57,7 +57,8 @@ impl Stage {
         let mut serve = Command::new(&self.servers.sellout);
         serve.args(["serve", "--lab", "--private-servers", "--bind", "127.0.0.1:0"]).args(settings);
         serve
-            .env("RUST_LOG", "warn,sqlx::postgres::notice=error")
+            // Redis that forgets and orders that are refused meanwhile are what is measured, and no news.
+            .env("RUST_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = serve.spawn().map_err(|e| format!("the service: {e}"))?;
@@ -103,7 +104,7 @@ impl Stage {
     /// Whose CPU time is told apart.
     pub fn pids(&self) -> Pids {
         let service = self.service.as_ref().map(|(child, _)| child.id());
-        Pids { service, ..self.servers.pids.into() }
+        Pids { service, service_is_ours: true, ..self.servers.pids.into() }
     }
 
     /// Of the service.

@@ -75,9 +75,9 @@ fn sales_open(steps: &[sales::Step]) -> String {
         vec![
             s.strategy.clone(),
             s.sales.to_string(),
-            short(1e3 * s.open_seconds / s.opened.max(1) as f64),
+            short(1e3 * s.open_seconds / s.sales.max(1) as f64),
             number(s.bytes_per_sale().map(|bytes| bytes / 1024.0)),
-            mib(s.memory.1),
+            format!("{} / {}", mib(s.memory.1), mib(s.memory_loaded)),
             s.stored.map_or("–".into(), mib),
             number(s.cores_alone()),
             rate(&s.load),
@@ -95,7 +95,7 @@ fn sales_open(steps: &[sales::Step]) -> String {
         "Sales open",
         "ms to open one",
         "KiB of the service per sale",
-        "service MiB",
+        "service MiB, idle / loaded",
         "Redis MiB",
         "cores while nobody buys",
         "Orders/s over all",
@@ -103,8 +103,8 @@ fn sales_open(steps: &[sales::Step]) -> String {
         "MiB on disk, sales and stock",
     ];
     format!(
-        "### Sales that are open\n\nMemory per sale is of those opened in that step: with few of them it is \
-         noise.\n\n{}",
+        "### Sales that are open\n\nEach step begins with a new process that opens so many; with few of \
+         them, memory per sale is noise.\n\n{}",
         table(&head, &steps.iter().map(row).collect::<Vec<_>>())
     )
 }
@@ -200,6 +200,7 @@ fn room(steps: &[Step]) -> String {
 fn curves(curves: &[Curve], steps: &[Step]) -> String {
     let row = |c: &Curve| {
         let word = match c.bent_at {
+            Some(orders) if c.disturbed => format!("bends at {orders} orders, or others did it ~"),
             Some(orders) => format!("bends at {orders} orders"),
             None => "straight".into(),
         };
@@ -279,7 +280,7 @@ fn overload(rows: &[Overload]) -> String {
     let row = |o: &Overload| {
         let share = o.goodput();
         let refused = o.crush.latency_us.get("contended");
-        let alone = o.refused_alone_us.as_ref();
+        let few = o.refused_beside_us.as_ref();
         vec![
             o.strategy.clone(),
             format!("{} at {}", rate(&o.peak), o.peak.concurrency),
@@ -287,7 +288,7 @@ fn overload(rows: &[Overload]) -> String {
             number(share) + mark(share.map(|share| share >= GOODPUT)),
             number(o.refused_per_s()),
             refused.map_or("–".into(), ms),
-            alone.map_or("–".into(), ms) + mark(alone.map(|l| l.p99 < REFUSAL_US)),
+            few.map_or("–".into(), ms) + mark(few.map(|l| l.p99 < REFUSAL_US)),
             number(o.us_per_refusal()),
             format!("{} / {}", number(o.refusal_cores()), number(o.client_cores())),
             format!("{} / {}", mib(o.memory_at_peak), mib(o.memory)),
@@ -300,19 +301,30 @@ fn overload(rows: &[Overload]) -> String {
         "share of the peak",
         "refused/s",
         "refusal p50 / p99 ms, in the crowd",
-        "alone",
+        "beside it",
         "service CPU µs per refusal",
         "cores: refusals / client",
         "service MiB, peak / most",
     ];
-    format!(
+    let mut text = format!(
         "### Overload\n\nThe service works on as many orders as there are connections at the peak and lets \
          twice as many wait; all others are refused (503, nothing taken). Ten times as many connections \
          offer ten times the peak's rate, or as much as the client can send: it shares the cores with the \
-         service. A refusal is timed by the crowd, where most of the time is the client's own, and by one \
-         buyer on a connection and a thread of his own.\n\n{}",
+         service. A refusal is timed by the crowd, where most of the time is the client's own, and by a few \
+         buyers beside it on a thread of their own.\n\n{}",
         table(&head, &rows.iter().map(row).collect::<Vec<_>>())
-    )
+    );
+    for o in rows.iter().filter(|o| o.goodput().is_some_and(|share| share < GOODPUT)) {
+        text += &format!(
+            "\n{} keeps {} of its peak: refusing took {} cores and the client {}, which those who are served \
+             would have had. A client on a machine of its own takes none.\n",
+            o.strategy,
+            number(o.goodput()),
+            number(o.refusal_cores()),
+            number(o.client_cores())
+        );
+    }
+    text
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use sellout::wire::Tally;
 use uuid::Uuid;
 
 use super::Run;
@@ -13,11 +12,12 @@ use crate::load::{Load, Plan};
 use crate::once;
 use crate::outcome::{Client, Kind, Outcome};
 use crate::shot::{self, Cell, Ground};
-use crate::sum;
 use crate::window::{Edge, Window};
 
 /// Buyers have all begun by then; nothing is timed before.
 const RUN_IN: Duration = Duration::from_millis(500);
+/// Before a fresh sale is timed.
+const WARM: Duration = Duration::from_millis(800);
 /// How often the service's memory is looked at.
 const SAMPLE: Duration = Duration::from_millis(20);
 /// An audit of each of ten thousand sales takes longer than all else; so many of them are judged.
@@ -49,28 +49,29 @@ pub struct Fired {
 impl Run {
     /// A load on a fresh sale of its own, warmed up, timed, judged.
     pub async fn fresh(&self, strategy: &str) -> Result<Outcome, String> {
+        let window = once::seconds(self.options.seconds())?;
         let ground = Ground {
             host: self.stage.host()?,
             api: Some(self.stage.api()?),
             pids: self.stage.pids(),
             seed: self.options.seed,
-            warm: once::seconds(0.8)?,
-            window: once::seconds(self.options.seconds())?,
+            warm: WARM.min(window),
+            window,
         };
         Ok(shot::fire(&ground, &cell(strategy, self.options.connections(), 1)).await)
     }
 
-    /// A load on sales that are open.
-    pub async fn fire(&mut self, volley: &Volley<'_>) -> Result<Fired, String> {
+    /// A load on sales that are open and that nobody has bought of yet: the audit knows of no other load.
+    pub async fn fire(&self, volley: &Volley<'_>) -> Result<Fired, String> {
+        let window = once::seconds(self.options.seconds())?;
         let load = self.start(volley)?;
         let begun = Instant::now();
-        while begun.elapsed() < RUN_IN {
+        while begun.elapsed() < RUN_IN.min(window) {
             tokio::time::sleep(SAMPLE).await;
         }
         if load.is_over() {
             return Err(load.finish().err().unwrap_or_else(|| "the client ended early".into()));
         }
-        let window = once::seconds(self.options.seconds())?;
         let from = Edge::now(&self.stage.pids());
         load.phase().start();
         let (begun, mut most) = (Instant::now(), 0);
@@ -100,23 +101,20 @@ impl Run {
         })
     }
 
-    /// Of all that its sales were ever asked by us, for the ledger has all of it.
-    async fn judge(&mut self, sales: &[Uuid], heard: &Heard) -> Result<Judged, String> {
-        for (sale, tally) in sales.iter().zip(heard.tallies()) {
-            add(self.told.entry(*sale).or_default(), tally);
-        }
+    async fn judge(&self, sales: &[Uuid], heard: &Heard) -> Result<Judged, String> {
         // Spread over all of them, and the same ones with the same number of sales.
         let step = sales.len().div_ceil(JUDGED_MAX);
         let some: Vec<Uuid> = sales.iter().copied().step_by(step).collect();
-        let tallies = some.iter().filter_map(|sale| self.told.get(sale).cloned()).collect();
+        let tallies = heard.tallies().into_iter().step_by(step).collect();
         let audits = self.stage.api()?.audits(&some, tallies).await?;
         let judged = judge::together(&audits, heard.peak());
+        let orders = audits.iter().map(|audit| audit.evidence.orders.unsigned_abs()).sum();
         let reason = if step > 1 {
             format!("{} of {} sales judged: {}", some.len(), sales.len(), judged.reason)
         } else {
             judged.reason
         };
-        Ok(Judged { reason, ..judged })
+        Ok(Judged { verdict: judged.verdict, orders, reason })
     }
 
     /// The service's memory once it has stopped moving, in bytes.
@@ -133,18 +131,6 @@ impl Run {
         }
         Ok(before)
     }
-}
-
-/// Two loads of one sale.
-fn add(all: &mut Tally, more: Tally) {
-    all.attempts += more.attempts;
-    all.demand_units += more.demand_units;
-    all.peak_in_flight = all.peak_in_flight.max(more.peak_in_flight);
-    all.answers = sum::answers(all.answers, more.answers);
-    all.told_yes.extend(more.told_yes);
-    all.unknown_keys.extend(more.unknown_keys);
-    let both = [all.sold_out_quantity_min, more.sold_out_quantity_min];
-    all.sold_out_quantity_min = both.into_iter().flatten().min();
 }
 
 fn cell(strategy: &str, concurrency: usize, items: usize) -> Cell {
