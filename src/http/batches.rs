@@ -46,7 +46,7 @@ pub async fn place(
     if let (Some(rate), Ok(orders)) = (&state.rate, u32::try_from(new.orders.len()).map(NonZeroU32::new))
         && let Some(Err(refusal)) = orders.map(|orders| rate.ask(rate::who(&state, &request), orders))
     {
-        return Ok(refusal);
+        return Ok(*refusal);
     }
     let placing = new.orders.into_iter().map(|order| one(&state, &open, &caller.name, order));
     let results = stream::iter(placing).buffered(AT_ONCE).map(result).collect().await;

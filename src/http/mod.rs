@@ -160,7 +160,7 @@ pub async fn gate<B: MessageBody + 'static>(
             rate.describe(response.headers_mut(), left, 1);
             Ok(response)
         }
-        Err(refusal) => Ok(request.into_response(refusal).map_into_right_body()),
+        Err(refusal) => Ok(request.into_response(*refusal).map_into_right_body()),
     }
 }
 

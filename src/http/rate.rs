@@ -36,7 +36,7 @@ impl Rate {
     }
 
     /// How many are left to a caller after so many, or the answer that refuses all of them.
-    pub(super) fn ask(&self, caller: String, orders: NonZeroU32) -> Result<u32, HttpResponse> {
+    pub(super) fn ask(&self, caller: String, orders: NonZeroU32) -> Result<u32, Box<HttpResponse>> {
         if self.asked.fetch_add(1, Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.callers.retain_recent();
         }
@@ -53,7 +53,7 @@ impl Rate {
                 let mut response = Problem::new(&problem::RATE_LIMITED).error_response();
                 self.describe(response.headers_mut(), 0, seconds);
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());
-                Err(response)
+                Err(Box::new(response))
             }
         }
     }
