@@ -3,7 +3,7 @@
 //! No timer: who is alone waits for nobody, and a crowd makes its batches large by itself. (A batch that
 //! lingers for more only makes the others wait.)
 //!
-//! Whoever hangs up gives up his wait and nothing else: his entry stays in the line and is written. The task
+//! Whoever hangs up while he waits leaves the line; what is being written is finished without him. The task
 //! that writes may die; then everybody hears how far his entry had come, and the next one to ask starts
 //! another.
 
@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
@@ -25,6 +26,8 @@ pub struct Size {
     pub waiting_max: usize,
     /// Entries of one batch.
     pub batch_max: usize,
+    /// Longest wait for the batch to begin; then nothing was written.
+    pub wait_max: Duration,
 }
 
 /// Writes a batch; an answer for each entry, in their sequence.
@@ -42,6 +45,7 @@ pub struct Line<T, A> {
 
 struct Place<T, A> {
     entry: T,
+    since: Instant,
     reply: Reply<A>,
 }
 
@@ -54,26 +58,26 @@ struct Reply<A> {
 }
 
 impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
-    /// Opens a line; its writer runs on the current runtime, whoever asks from where.
-    pub fn open<F, W>(size: Size, write: W) -> Line<T, A>
+    /// Opens a line; its writer runs on this runtime, whoever asks from where.
+    pub fn open<F, W>(runtime: &Handle, size: Size, write: W) -> Line<T, A>
     where
         F: Future<Output = Vec<Result<A, Error>>> + Send + 'static,
         W: Fn(Vec<T>) -> F + Send + Sync + 'static,
     {
         let write: Arc<Write<T, A>> = Arc::new(move |batch| Box::pin(write(batch)));
-        let runtime = Handle::current();
-        let door = RwLock::new(start(&runtime, size, &write));
-        Line { runtime, size, write, door, owed: Arc::default() }
+        let door = RwLock::new(start(runtime, size, &write));
+        Line { runtime: runtime.clone(), size, write, door, owed: Arc::default() }
     }
 
     /// Waits for the answer of one entry.
     ///
     /// # Errors
-    /// Those of its answer; [`Error::Overloaded`] when the line is full; when the writer dies,
-    /// [`Error::Contended`] for who was still waiting and [`Error::Unknown`] for who was being written.
+    /// Those of its answer. [`Error::Overloaded`] when the line is full, [`Error::Contended`] after the
+    /// longest wait. When the writer dies: [`Error::Contended`] for who was waiting, [`Error::Unknown`] for
+    /// who was being written.
     pub async fn ask(&self, entry: T) -> Result<A, Error> {
         let (to, answer) = oneshot::channel();
-        let mut place = Place { entry, reply: Reply::owe(to, &self.owed) };
+        let mut place = Place { entry, since: Instant::now(), reply: Reply::owe(to, &self.owed) };
         loop {
             let door = self.door.read().unwrap_or_else(PoisonError::into_inner);
             match door.try_send(place) {
@@ -90,7 +94,7 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
         answer.await.unwrap_or_else(|_| Err(Error::Unknown("the writer has gone".into())))
     }
 
-    /// Entries that have no answer yet, also those whose asker has hung up.
+    /// Entries that have no answer yet, also those whose buyer hung up while they were written.
     pub fn owed(&self) -> usize {
         self.owed.load(Relaxed)
     }
@@ -112,18 +116,31 @@ fn start<T: Send + 'static, A: Send + 'static>(
     write: &Arc<Write<T, A>>,
 ) -> mpsc::Sender<Place<T, A>> {
     let (door, line) = mpsc::channel(size.waiting_max.max(1));
-    runtime.spawn(serve(line, size.batch_max.max(1), Arc::clone(write)));
+    runtime.spawn(serve(line, size, Arc::clone(write)));
     door
 }
 
 /// Until nobody can come any more.
-async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, batch_max: usize, write: Arc<Write<T, A>>) {
+async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, size: Size, write: Arc<Write<T, A>>) {
+    let orders = metrics::histogram!("sellout_batch_orders");
     let mut places = Vec::new();
-    while line.recv_many(&mut places, batch_max).await > 0 {
-        metrics::histogram!("sellout_batch_orders").record(places.len() as f64);
-        let (entries, mut replies): (Vec<T>, Vec<Reply<A>>) =
-            places.drain(..).map(|place| (place.entry, place.reply)).unzip();
-        replies.iter_mut().for_each(|reply| reply.written = true);
+    while line.recv_many(&mut places, size.batch_max.max(1)).await > 0 {
+        let (mut entries, mut replies) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+        for Place { entry, since, mut reply } in places.drain(..) {
+            if reply.has_hung_up() {
+                continue;
+            } else if since.elapsed() > size.wait_max {
+                reply.pay(Err(Error::Contended("not written within the wait limit".into())));
+                continue;
+            }
+            reply.written = true;
+            entries.push(entry);
+            replies.push(reply);
+        }
+        if entries.is_empty() {
+            continue;
+        }
+        orders.record(entries.len() as f64);
         let answers = write(entries).await;
         for (reply, answer) in replies.into_iter().zip(answers) {
             reply.pay(answer);
@@ -135,6 +152,10 @@ impl<A> Reply<A> {
     fn owe(to: oneshot::Sender<Result<A, Error>>, owed: &Arc<AtomicUsize>) -> Reply<A> {
         owed.fetch_add(1, Relaxed);
         Reply { to: Some(to), written: false, owed: Arc::clone(owed) }
+    }
+
+    fn has_hung_up(&self) -> bool {
+        self.to.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     fn pay(mut self, answer: Result<A, Error>) {
@@ -171,7 +192,7 @@ mod tests {
     fn line(size: Size) -> (Arc<Line<u32, u32>>, Arc<Semaphore>, Batches) {
         let (gate, seen) = (Arc::new(Semaphore::new(0)), Batches::default());
         let (pass, note) = (Arc::clone(&gate), Arc::clone(&seen));
-        let line = Line::open(size, move |batch: Vec<u32>| {
+        let line = Line::open(&Handle::current(), size, move |batch: Vec<u32>| {
             let (pass, note) = (Arc::clone(&pass), Arc::clone(&note));
             async move {
                 note.lock().unwrap().push(batch.clone());
@@ -198,7 +219,7 @@ mod tests {
         panic!("it never came to that");
     }
 
-    const SIZE: Size = Size { waiting_max: 8, batch_max: 3 };
+    const SIZE: Size = Size { waiting_max: 8, batch_max: 3, wait_max: Duration::from_secs(60) };
 
     #[tokio::test]
     async fn what_came_meanwhile_is_the_next_batch_and_each_gets_its_own_answer() {
@@ -217,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_line_refuses_and_who_hangs_up_is_written_all_the_same() {
+    async fn a_full_line_refuses_and_who_hangs_up_leaves_it_or_is_written_without_him() {
         let (line, gate, seen) = line(Size { waiting_max: 1, ..SIZE });
         let first = ask(&line, 0);
         poll_until(|| seen.lock().unwrap().len() == 1).await;
@@ -225,12 +246,22 @@ mod tests {
         poll_until(|| line.door.read().unwrap().capacity() == 0).await;
         assert!(matches!(line.ask(4).await, Err(Error::Overloaded)));
         assert_eq!(line.owed(), 2);
-        second.abort();
+        for gone in [first, second] {
+            gone.abort();
+            assert!(gone.await.is_err());
+        }
+        assert_eq!(line.owed(), 2, "one is being written, one is still in the line");
         gate.add_permits(2);
-        assert!(first.await.unwrap().is_ok());
-        poll_until(|| seen.lock().unwrap().len() == 2).await;
-        assert_eq!(*seen.lock().unwrap(), [vec![0], vec![2]]);
         poll_until(|| line.owed() == 0).await;
+        assert_eq!(line.ask(6).await.unwrap(), 6);
+        assert_eq!(*seen.lock().unwrap(), [vec![0], vec![6]]);
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_too_long_is_told_that_nothing_was_written() {
+        let (line, _gate, seen) = line(Size { wait_max: Duration::ZERO, ..SIZE });
+        assert!(matches!(line.ask(2).await, Err(Error::Contended(_))));
+        assert!(seen.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

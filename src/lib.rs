@@ -15,7 +15,7 @@
 //! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, config, wire |
 //! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
 //! | [`strategies`] | sale, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
-//! | [`pipeline`] | ledger, backends, patience, config, sale, wire |
+//! | [`pipeline`] | ledger, stock, batch, backends, patience, config, sale, wire |
 //! | [`batch`] | sale |
 //! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |

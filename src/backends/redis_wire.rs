@@ -44,6 +44,7 @@ struct Now {
 }
 
 /// The connection in the hands of one caller.
+#[derive(Clone)]
 pub struct Wired {
     shared: Arc<Shared>,
     number: u64,

@@ -5,17 +5,15 @@ use std::sync::{Arc, Weak};
 use super::desk::Desk;
 use super::entry::Entry;
 use super::keys::{Scope, hex};
-use super::line::Bounds;
 use super::{Pipeline, Taken};
 use crate::backends::redis_at_write;
+use crate::batch::{Line, Size};
 use crate::sale::{Error, Order, Outcome, Sale};
 
 pub(super) const TAKE_BATCH: &str = include_str!("take_batch.lua");
 
 /// Orders of one call: Lua's unpack takes some thousands, and for as long as the script runs everybody waits.
 const BATCH_MAX: usize = 128;
-/// Script calls under way at once.
-const CALLS_MAX: usize = 1;
 /// Orders that wait for a call.
 const WAITING_MAX: usize = 4_096;
 
@@ -48,8 +46,6 @@ impl Pipeline {
     }
 
     async fn take_with_others(&self, desk: &Arc<Desk>, sale: &Sale, order: &Order) -> Result<Taken, Error> {
-        let bounds =
-            Bounds { batch: BATCH_MAX, calls: CALLS_MAX, waiting: WAITING_MAX, wait: self.limits.wait() };
         let asked = Asked {
             quantity: order.quantity,
             mark: format!("{}:{}", order.caller, order.key),
@@ -58,12 +54,18 @@ impl Pipeline {
             own_key: order.retry_safe,
             note: Entry::note(order),
         };
-        let (me, limit) = (Weak::clone(&self.me), sale.per_buyer_limit.unwrap_or(0));
-        let of = Arc::clone(desk);
-        let send = move |asked| take_all(Weak::clone(&me), Arc::clone(&of), limit, asked);
-        let said = desk.line.enter(&self.runtime, bounds, asked, send).await?;
+        let said = desk.line.get_or_init(|| self.line(desk, sale)).ask(asked).await?;
         let (word, id) = said.split_once(' ').unwrap_or((&said, ""));
         self.understand(sale.id, word, id)
+    }
+
+    /// The line of a sale in this epoch.
+    fn line(&self, desk: &Arc<Desk>, sale: &Sale) -> Line<Asked, Word> {
+        let size = Size { waiting_max: WAITING_MAX, batch_max: BATCH_MAX, wait_max: self.limits.wait() };
+        // Weak: the desk has the line.
+        let (me, desk, limit) =
+            (Weak::clone(&self.me), Arc::downgrade(desk), sale.per_buyer_limit.unwrap_or(0));
+        Line::open(&self.runtime, size, move |batch| take_all(me.clone(), desk.clone(), limit, batch))
     }
 
     async fn take_batch(&self, scope: Scope, limit: i64, batch: &[Asked]) -> Result<Vec<Word>, Error> {
@@ -84,15 +86,22 @@ impl Pipeline {
 /// One call, and then whoever drains is woken once for all of it.
 async fn take_all(
     pipeline: Weak<Pipeline>,
-    desk: Arc<Desk>,
+    desk: Weak<Desk>,
     limit: i64,
     batch: Vec<Asked>,
-) -> Result<Vec<Word>, Error> {
-    let gone = || Error::Unavailable("the service ends".into());
-    let pipeline = pipeline.upgrade().ok_or_else(gone)?;
-    let words = pipeline.take_batch(desk.scope, limit, &batch).await?;
-    if words.iter().any(|word| word == "taken") {
-        desk.wake();
+) -> Vec<Result<Word, Error>> {
+    let taken = match (pipeline.upgrade(), desk.upgrade()) {
+        (Some(pipeline), Some(desk)) => {
+            let words = pipeline.take_batch(desk.scope, limit, &batch).await;
+            if words.iter().flatten().any(|word| word == "taken") {
+                desk.wake();
+            }
+            words
+        }
+        _ => Err(Error::Unavailable("the service ends".into())),
+    };
+    match taken {
+        Ok(words) => words.into_iter().map(Ok).collect(),
+        Err(e) => batch.iter().map(|_| Err(e.clone())).collect(),
     }
-    Ok(words)
 }

@@ -2,23 +2,25 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::batch::{Asked, Word};
 use super::keys::Scope;
-use super::line::Line;
 use super::words;
+use crate::backends::Wired;
+use crate::batch::Line;
 use crate::sale::{Error, Outcome};
 
 /// Where the buyers of one sale wait.
 pub(super) struct Desk {
     pub scope: Scope,
     /// Who waits to be taken in Redis together with others.
-    pub line: Arc<Line<Asked, Word>>,
+    pub line: OnceLock<Line<Asked, Word>>,
     waiting: Mutex<Room>,
     wake: Notify,
     /// Buckets in which something was taken, a bit each.
@@ -51,7 +53,7 @@ impl Desk {
         Desk {
             scope,
             taken_from: AtomicU64::new(0),
-            line: Arc::default(),
+            line: OnceLock::new(),
             waiting: Mutex::default(),
             wake: Notify::new(),
             left_over: AtomicBool::new(false),
@@ -61,12 +63,6 @@ impl Desk {
     /// There is something to drain, or to look at.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
-    }
-
-    /// Wakes it when dropped before [`HungUp::told`]: a buyer who hangs up while the script runs may have
-    /// taken, and nobody else knows.
-    pub(super) fn wakes_unless_told(&self) -> HungUp<'_> {
-        HungUp(Some(self))
     }
 
     /// Something was taken in this bucket.
@@ -142,10 +138,15 @@ impl Desk {
     }
 }
 
-/// See [`Desk::wakes_unless_told`].
-pub(super) struct HungUp<'a>(Option<&'a Desk>);
+/// For whoever hangs up while his script runs: it may take, and nobody else knows.
+pub(super) struct HungUp<'a>(Option<(&'a Arc<Desk>, Wired, &'a Handle)>);
 
-impl HungUp<'_> {
+impl<'a> HungUp<'a> {
+    /// Looks after it unless it is [`HungUp::told`].
+    pub(super) fn guard(desk: &'a Arc<Desk>, redis: &Wired, runtime: &'a Handle) -> HungUp<'a> {
+        HungUp(Some((desk, redis.clone(), runtime)))
+    }
+
     /// The script has answered.
     pub(super) fn told(mut self) {
         self.0 = None;
@@ -154,10 +155,15 @@ impl HungUp<'_> {
 
 impl Drop for HungUp<'_> {
     fn drop(&mut self) {
-        if let Some(desk) = self.0 {
+        let Some((desk, mut redis, runtime)) = self.0.take() else { return };
+        let desk = Arc::clone(desk);
+        runtime.spawn(async move {
+            // Redis answers on a wire in the sequence in which it was asked: after this the script has run,
+            // or the wire is broken and the watch finds what there is.
+            let _: Result<(), _> = redis::cmd("PING").exec_async(&mut redis).await;
             desk.taken_from.store(u64::MAX, Relaxed);
             desk.wake();
-        }
+        });
     }
 }
 

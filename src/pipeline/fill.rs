@@ -37,7 +37,7 @@ type Field = (String, String, String);
 
 impl Pipeline {
     /// Fills Redis for this epoch of a sale, if no later one is there. Needs the stock row.
-    pub async fn fill(&self, sale: &Sale) -> Result<(), Error> {
+    pub(super) async fn fill(&self, sale: &Sale) -> Result<(), Error> {
         let (scope, sale) = (self.scope(sale), sale.id);
         let mut pg = self.reads.acquire().await.map_err(before_write)?;
         // One snapshot for all of it: a return that is numbered later is applied later.

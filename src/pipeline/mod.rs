@@ -21,7 +21,6 @@ mod drain;
 mod entry;
 mod fill;
 mod keys;
-mod line;
 mod returns;
 mod watch;
 mod words;
@@ -39,8 +38,9 @@ use uuid::Uuid;
 use crate::backends::{Backends, RedisWire, Wired, redis_at_write};
 use crate::config::Limits;
 use crate::sale::{Error, Order, Outcome, Sale};
+use crate::stock;
 use buckets::Head;
-use desk::Desk;
+use desk::{Desk, HungUp};
 use keys::Scope;
 
 /// Every statement of this room, for the test that PREPAREs them and for the cards of the strategies.
@@ -153,16 +153,24 @@ impl Pipeline {
         Ok(pipeline)
     }
 
+    /// Puts a sale on sale. The ledger's counter first: Redis is filled from it, now and whenever it has lost
+    /// what it knew.
+    pub async fn open(&self, sale: &Sale) -> Result<(), Error> {
+        stock::open(&self.pg, sale).await?;
+        self.fill(sale).await
+    }
+
     /// Takes the units of an order in Redis; with [`Ack::Recorded`] waits until the ledger has it.
     pub async fn take(&self, sale: &Sale, order: &Order, ack: Ack) -> Result<Outcome, Error> {
         let scope = self.scope(sale);
         let desk = self.desk(scope).ok_or(Error::Stale)?;
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = (ack == Ack::Recorded).then(|| desk.expect(order.id)).transpose()?;
-        let hung_up = desk.wakes_unless_told();
-        let taken = self.take_in_redis(scope, sale, order).await;
+        let mut redis = self.redis().await?;
+        let hung_up = HungUp::guard(&desk, &redis, &self.runtime);
+        let taken = self.take_in_redis(&mut redis, scope, sale, order).await?;
         hung_up.told();
-        let taken = match taken? {
+        let taken = match taken {
             Taken::SoldOut if scope.buckets > 1 => self.gather(sale, order).await?,
             taken => taken,
         };
@@ -180,13 +188,17 @@ impl Pipeline {
         }
     }
 
-    async fn take_in_redis(&self, scope: Scope, sale: &Sale, order: &Order) -> Result<Taken, Error> {
-        let mut redis = self.redis().await?;
+    async fn take_in_redis(
+        &self,
+        redis: &mut Wired,
+        scope: Scope,
+        sale: &Sale,
+        order: &Order,
+    ) -> Result<Taken, Error> {
         let keys = scope.keys(scope.home(&order.buyer_id));
         let mut call = self.take.prepare_invoke();
         call.key(&keys.head).key(&keys.keys).key(&keys.buyers).key(&keys.orders).arg(&asked(sale, order)[..]);
-        let (word, id): (String, String) = call.invoke_async(&mut redis).await.map_err(redis_at_write)?;
-        drop(redis);
+        let (word, id): (String, String) = call.invoke_async(redis).await.map_err(redis_at_write)?;
         self.understand(sale.id, &word, &id)
     }
 
@@ -211,14 +223,22 @@ impl Pipeline {
 
     /// A key that took before: its order may be recorded, refused, or still on its way.
     async fn taken_before(&self, sale: &Sale, id: Uuid) -> Result<Outcome, Error> {
+        let gone = || Error::Unavailable("the service ends".into());
+        let (me, sale, epoch) = (self.me.upgrade().ok_or_else(gone)?, sale.id, sale.epoch);
+        // The ledger is asked where its connections live, not on the thread of a buyer who may hang up.
+        let asking = self.runtime.spawn(async move { me.ended(sale, epoch, id).await });
+        asking.await.map_err(|_| gone())?
+    }
+
+    async fn ended(&self, sale: Uuid, of: i64, id: Uuid) -> Result<Outcome, Error> {
         let until = tokio::time::Instant::now() + self.limits.wait();
         loop {
-            let (epoch, words) = self.outcomes(sale.id, &[id]).await?;
+            let (epoch, words) = self.outcomes(sale, &[id]).await?;
             match words.get(&id) {
                 // The ledger has it under this key: what was answered first is answered again.
                 Some(word) if word == "recorded" => return Err(Error::KeyUsed),
                 Some(word) => return words::outcome(word, id),
-                None if epoch != sale.epoch => return Err(Error::Stale),
+                None if epoch != of => return Err(Error::Stale),
                 None if tokio::time::Instant::now() > until => return Err(Error::InProgress),
                 None => tokio::time::sleep(SEEN_POLL).await,
             }

@@ -3,22 +3,28 @@
 use futures_util::future::join_all;
 use redis::ScriptInvocation;
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgPool, PgRow};
 
 use super::Pipeline;
 use super::keys::Scope;
 use crate::backends::redis_at_write;
 use crate::ledger::before_write;
-use crate::sale::{Error, Sale};
+use crate::sale::{Back, Error, Sale};
+use crate::stock;
 
 pub(super) const RETURNS: &str = include_str!("returns.sql");
 pub(super) const BACK: &str = include_str!("back.lua");
 
 impl Pipeline {
-    /// Tells Redis of everything that came back and that it does not know of. Should it fail, the watch does
-    /// it.
-    pub async fn bring_back(&self, sale: &Sale) -> Result<(), Error> {
-        self.apply_returns(self.scope(sale)).await
+    /// Gives units back in the ledger, and tells Redis of everything that came back and that it does not know
+    /// of.
+    pub async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
+        let units = stock::give_back(lane, sale, back, None).await?;
+        // Committed: they are back, under the next number. Should Redis not hear of it now, it will.
+        if let Err(e) = self.apply_returns(self.scope(sale)).await {
+            tracing::debug!(sale.id = %sale.id, "Redis will be told later: {e}");
+        }
+        Ok(units)
     }
 
     pub(super) async fn apply_returns(&self, scope: Scope) -> Result<(), Error> {

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgPool;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::{Need, Spec, Strategy};
@@ -72,10 +73,11 @@ struct GroupCommit {
 
 impl GroupCommit {
     fn new(backends: &Backends) -> GroupCommit {
-        let size = Size { waiting_max: backends.limits.queue_max, batch_max: BATCH_MAX };
+        let limits = &backends.limits;
+        let size = Size { waiting_max: limits.queue_max, batch_max: BATCH_MAX, wait_max: limits.wait() };
         let line = |_| {
-            let writer = Writer { pg: backends.pg.clone(), limits: backends.limits.clone() };
-            Line::open(size, move |batch| writer.clone().write(batch))
+            let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
+            Line::open(&Handle::current(), size, move |batch| writer.clone().write(batch))
         };
         GroupCommit { pg: backends.pg.clone(), lines: (0..WRITERS).map(line).collect() }
     }

@@ -34,10 +34,10 @@ use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::ledger;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::wire::{Guarantee, RoundTrips};
-use crate::{ledger, stock};
 
 /// The typed facts.
 pub const SPEC: Spec = Spec {
@@ -79,9 +79,7 @@ impl RedisBuckets {
 #[async_trait]
 impl Strategy for RedisBuckets {
     async fn open(&self, sale: &Sale) -> Result<(), Error> {
-        // The ledger's counter first: Redis is filled from it, now and whenever it has lost what it knew.
-        stock::open(&self.pg, sale).await?;
-        self.pipeline.fill(sale).await
+        self.pipeline.open(sale).await
     }
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {
@@ -100,12 +98,7 @@ impl Strategy for RedisBuckets {
     }
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
-        let units = stock::give_back(lane, sale, back, None).await?;
-        // Committed: they are back, under the next number. Should Redis not hear of it now, it will.
-        if let Err(e) = self.pipeline.bring_back(sale).await {
-            tracing::debug!(sale.id = %sale.id, "Redis will be told later: {e}");
-        }
-        Ok(units)
+        self.pipeline.give_back(lane, sale, back).await
     }
 
     async fn hand_over(&self, sale: &Sale) -> Result<(), Error> {

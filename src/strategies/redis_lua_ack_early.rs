@@ -24,13 +24,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::sale::{Error, Order, Outcome, Sale};
-use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
 /// The typed facts.
@@ -55,22 +53,19 @@ pub const SPEC: Spec = Spec {
 };
 
 struct AckEarly {
-    pg: PgPool,
     pipeline: Arc<Pipeline>,
 }
 
 impl AckEarly {
     fn new(backends: &Backends, id: &'static str) -> Result<AckEarly, Error> {
-        Ok(AckEarly { pg: backends.pg.clone(), pipeline: Pipeline::start(backends, id)? })
+        Ok(AckEarly { pipeline: Pipeline::start(backends, id)? })
     }
 }
 
 #[async_trait]
 impl Strategy for AckEarly {
     async fn open(&self, sale: &Sale) -> Result<(), Error> {
-        // The ledger's counter first: Redis is filled from it, now and whenever it has lost what it knew.
-        stock::open(&self.pg, sale).await?;
-        self.pipeline.fill(sale).await
+        self.pipeline.open(sale).await
     }
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {

@@ -31,7 +31,6 @@ use super::{Need, Spec, Strategy};
 use crate::backends::Backends;
 use crate::pipeline::{self, Pipeline};
 use crate::sale::{Back, Error, Order, Outcome, Sale};
-use crate::stock;
 use crate::wire::{Guarantee, RoundTrips};
 
 /// The typed facts.
@@ -56,22 +55,19 @@ pub const SPEC: Spec = Spec {
 };
 
 struct RedisLuaBatched {
-    pg: PgPool,
     pipeline: Arc<Pipeline>,
 }
 
 impl RedisLuaBatched {
     fn new(backends: &Backends, id: &'static str) -> Result<RedisLuaBatched, Error> {
-        Ok(RedisLuaBatched { pg: backends.pg.clone(), pipeline: Pipeline::start(backends, id)? })
+        Ok(RedisLuaBatched { pipeline: Pipeline::start(backends, id)? })
     }
 }
 
 #[async_trait]
 impl Strategy for RedisLuaBatched {
     async fn open(&self, sale: &Sale) -> Result<(), Error> {
-        // The ledger's counter first: Redis is filled from it, now and whenever it has lost what it knew.
-        stock::open(&self.pg, sale).await?;
-        self.pipeline.fill(sale).await
+        self.pipeline.open(sale).await
     }
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {
@@ -81,12 +77,7 @@ impl Strategy for RedisLuaBatched {
     }
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
-        let units = stock::give_back(lane, sale, back, None).await?;
-        // Committed: they are back, under the next number. Should Redis not hear of it now, it will.
-        if let Err(e) = self.pipeline.bring_back(sale).await {
-            tracing::debug!(sale.id = %sale.id, "Redis will be told later: {e}");
-        }
-        Ok(units)
+        self.pipeline.give_back(lane, sale, back).await
     }
 
     async fn hand_over(&self, sale: &Sale) -> Result<(), Error> {

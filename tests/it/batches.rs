@@ -39,10 +39,10 @@ impl Held {
         for (key, buyer, quantity) in orders {
             let (api, key, buyer, quantity) =
                 (self.app.api.clone(), (*key).to_owned(), (*buyer).to_owned(), *quantity);
-            let before = self.under_way(sale).await;
+            let before = self.app.api.in_flight(sale).await;
             others.push(tokio::spawn(async move { api.order(sale, &key, &buyer, quantity).await }));
             // One after the other, so that their sequence is known.
-            eventually("it waits", async || self.under_way(sale).await > before).await;
+            eventually("it waits", async || self.app.api.in_flight(sale).await > before).await;
         }
         self.pg.release();
         assert!(first.await.expect("the first buyer").is_sold());
@@ -51,14 +51,6 @@ impl Held {
             answers.push(other.await.expect("a buyer"));
         }
         answers
-    }
-
-    async fn under_way(&self, sale: Uuid) -> u64 {
-        let app = &self.app.api;
-        let live = app.get("/v1/sales").await;
-        let sales = live.body["sales"].as_array().cloned().unwrap_or_default();
-        let mine = sales.iter().find(|s| s["id"] == json!(sale)).cloned().unwrap_or(Value::Null);
-        mine["live"]["in_flight"].as_u64().unwrap_or_default()
     }
 }
 
@@ -130,7 +122,7 @@ async fn an_order_that_cannot_be_recorded_fails_alone() {
         let api = held.app.api.clone();
         tokio::spawn(async move { api.order(sale, buyer, buyer, 1).await })
     });
-    eventually("all wait", async || held.under_way(sale).await >= 6).await;
+    eventually("all wait", async || held.app.api.in_flight(sale).await >= 6).await;
     held.pg.release();
     assert!(first.await.expect("the first").is_sold());
     for (buyer, order) in buyers.into_iter().zip(orders) {
@@ -160,6 +152,26 @@ async fn a_batch_whose_commit_nobody_heard_of_is_sent_again_and_sold_once() {
     let e = api.audit(sale).await.evidence;
     assert_eq!((e.sold, e.orders, e.left, e.drift), (5, 5, Some(0), Some(0)), "{e:?}");
     assert!(sold >= 1, "who was in the lost batch is told yes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_word_about_a_commit_nobody_is_told_that_nothing_was_taken() {
+    let held = Held::start().await;
+    let api = &held.beside.api;
+    let sale = api.open_sale("group_commit", 2).await;
+    assert!(held.app.api.buy(sale).await.is_sold());
+    held.pg.hold(1);
+    let late = held.app.api.clone();
+    let late = tokio::spawn(async move { late.order(sale, "late", "late", 1).await });
+    eventually("its batch is held", async || held.pg.is_holding()).await;
+    assert!(api.buy(sale).await.is_sold(), "the last unit, to somebody else");
+    // The wire breaks. The batch is sent again, and refused; but the first sending may be on its way still.
+    held.pg.redirect(port_of(&held.beside.database_url));
+    let late = late.await.expect("the late buyer");
+    assert_eq!(late.problem(), "outcome-unknown", "{}", late.text);
+    held.pg.release();
+    let again = api.order(sale, "late", "late", 1).await;
+    assert_eq!(again.problem(), "sold-out", "who asks again learns it: {}", again.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,6 @@ use sellout::app::Running;
 use sellout::services::{Data, Services, Wanted, Which};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::support::{Answer, Api, TestApp, UNATTENDED, config, eventually, fresh_database};
@@ -346,44 +344,24 @@ async fn a_database_that_forgets_commits_opens_no_sale_outside_the_lab() {
     assert_eq!(open(&fit).await.status, 201);
 }
 
-/// An order from someone who hangs up at once when told to: a reset, not a goodbye.
-async fn ask_and_leave(address: &str, sale: Uuid, key: &str) -> TcpStream {
-    let mut wire = TcpStream::connect(address).await.expect("the service");
-    wire.set_zero_linger().expect("a reset at the end");
-    let body = format!(r#"{{"buyer_id":"{key}","quantity":1}}"#);
-    let head = format!("POST /v1/sales/{sale}/orders HTTP/1.1\r\nHost: {address}\r\nIdempotency-Key: {key}");
-    let length = body.len();
-    let request =
-        format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
-    wire.write_all(request.as_bytes()).await.expect("an order");
-    wire
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn who_hangs_up_in_the_middle_has_bought_and_poisons_nothing() {
     let app = TestApp::on(&fresh_database().await, &["--lab", "--pool-connections-max", "3"]).await;
     let (api, sql) = (&app.api, app.sql().await);
     for strategy in ["atomic_update", "row_lock", "optimistic", "serializable", "redis_lua", "lock_redis"] {
         let sale = api.open_sale(strategy, 100).await;
-        let address = &api.url["http://".len()..];
         // Whoever records an order of this sale waits for this lock.
         let mut held = sql.begin().await.expect("a transaction");
         let lock = "lock table orders in share mode";
         sqlx::query(lock).execute(&mut *held).await.expect("a lock");
         let mut wires = Vec::new();
         for i in 0..12 {
-            wires.push(ask_and_leave(address, sale, &format!("{sale}-{i}")).await);
+            wires.push(api.ask_and_leave(sale, &format!("{sale}-{i}")).await);
         }
-        // From the list: one sale's page asks its counter, over the connections that are taken just now.
-        let in_flight = async || {
-            let listed = api.get("/v1/sales").await.body["sales"].as_array().cloned().unwrap_or_default();
-            let ours = listed.into_iter().find(|s| s["id"] == sale.to_string()).expect("the sale");
-            ours["live"]["in_flight"].clone()
-        };
-        eventually("all orders are under way", async || in_flight().await == 12).await;
+        eventually("all orders are under way", async || api.in_flight(sale).await == 12).await;
         drop(wires);
         held.rollback().await.expect("rollback");
-        eventually("all orders are answered, for nobody", async || in_flight().await == 0).await;
+        eventually("all orders are answered, for nobody", async || api.in_flight(sale).await == 0).await;
         // Some may have found the row contended; none is half done.
         let e = api.audit(sale).await.evidence;
         assert_eq!((e.drift, e.unbalanced, e.duplicates), (Some(0), 0, 0), "{strategy}: {e:?}");

@@ -24,6 +24,8 @@ use sellout::services::{Services, Wanted};
 use sellout::wire::Audit;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 /// Nobody looks after anything beside the orders: for tests that count, hold or cut turns, where that would
@@ -310,6 +312,29 @@ impl Api {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// An order from someone who hangs up when the wire is dropped: a reset, not a goodbye.
+    pub async fn ask_and_leave(&self, sale: Uuid, key: &str) -> TcpStream {
+        let address = self.url.strip_prefix("http://").expect("a URL");
+        let mut wire = TcpStream::connect(address).await.expect("the service");
+        wire.set_zero_linger().expect("a reset at the end");
+        let body = format!(r#"{{"buyer_id":"{key}","quantity":1}}"#);
+        let head =
+            format!("POST /v1/sales/{sale}/orders HTTP/1.1\r\nHost: {address}\r\nIdempotency-Key: {key}");
+        let length = body.len();
+        let request =
+            format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        wire.write_all(request.as_bytes()).await.expect("an order");
+        wire
+    }
+
+    /// Orders under way. From the list: one sale's page asks its counter, perhaps over connections that are
+    /// taken just now.
+    pub async fn in_flight(&self, sale: Uuid) -> u64 {
+        let listed = self.get("/v1/sales").await.body["sales"].as_array().cloned().unwrap_or_default();
+        let ours = listed.into_iter().find(|s| s["id"] == sale.to_string()).expect("the sale");
+        ours["live"]["in_flight"].as_u64().expect("a number")
     }
 
     /// Holds one unit for so long, under a new key, for a new buyer.
