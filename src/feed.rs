@@ -105,7 +105,8 @@ async fn sample(
             None => None,
         };
         let seq = last.as_ref().map_or(1, |s: &Snapshot| s.seq);
-        let snapshot = Snapshot { seq, lab, run, current: open.map(|o| glance(&o)), viewers };
+        let current = open.map(|o| glance(&o));
+        let snapshot = Snapshot { seq, lab, run, current, viewers, lab_run: None, faults: None };
         silent += 1;
         if last.as_ref() != Some(&snapshot) || silent >= REPEAT {
             silent = 0;

@@ -253,6 +253,8 @@ pub fn row(card: &StrategyCard, sale_id: Option<Uuid>, judged: Judged) -> RunRes
         latency_us: Default::default(),
         peak_in_flight: 0,
         service_cpu_us_per_attempt: None,
+        series: Vec::new(),
+        trace: None,
     }
 }
 

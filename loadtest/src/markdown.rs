@@ -101,11 +101,11 @@ mod tests {
                 buyers: 200,
                 attempts: 2000,
                 quantity: 1,
-                per_buyer_limit: None,
                 seed: 7,
+                ..Parameters::default()
             },
-            current: None,
             results: vec![result("row_lock", Verdict::Held), skipped],
+            ..Run::default()
         }
     }
 

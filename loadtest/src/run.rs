@@ -106,8 +106,6 @@ fn blank(args: &Args, seed: u64, opening: i64, strategies: Vec<String>, environm
         schema_version: SCHEMA_VERSION,
         id: now.format("%Y%m%d-%H%M%S").to_string(),
         started_at: now.to_rfc3339_opts(SecondsFormat::Millis, true),
-        finished_at: None,
-        exit_code: None,
         environment,
         parameters: Parameters {
             scenario: args.scenario.name().to_owned(),
@@ -118,9 +116,9 @@ fn blank(args: &Args, seed: u64, opening: i64, strategies: Vec<String>, environm
             quantity: args.quantity,
             per_buyer_limit: args.limit(),
             seed,
+            race_window_ms: None,
         },
-        current: None,
-        results: Vec::new(),
+        ..Run::default()
     }
 }
 

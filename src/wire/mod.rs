@@ -10,14 +10,21 @@ use uuid::Uuid;
 mod batch;
 mod cards;
 mod evidence;
+mod lab;
+mod live;
 mod run;
+mod trace;
 
 pub use batch::{BatchOrder, BatchResult, BatchView, NewBatch};
 pub use cards::{Hazard, LockCard, LockRequirement, LockTrips, RoundTrips, StatementView, StrategyCard};
 pub use evidence::{Answers, Audit, Clients, Evidence, Offender, Tally, ToldYes, Verdict};
+pub use lab::{FaultEvent, Faults, LabRun, LabState, NewLabRun};
+pub use live::{LiveAudit, LiveSale, LiveServer, LiveView};
 pub use run::{
-    Current, Environment, Latency, Parameters, Run, RunResult, RunSummary, SCHEMA_VERSION, Snapshot,
+    Current, Environment, Latency, Parameters, Run, RunResult, RunSummary, SCHEMA_VERSION, SeriesPoint,
+    Snapshot,
 };
+pub use trace::{Belief, StepKind, Trace, TraceKind, TraceLane, TraceStep};
 
 /// What a strategy claims. The audit never believes it; it only asks whether overselling is a surprise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

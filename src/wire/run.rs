@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Answers, Evidence, Guarantee, SaleView, Verdict};
+use super::{Answers, Evidence, FaultEvent, Faults, Guarantee, LabRun, SaleView, Trace, Verdict};
 
 /// Version of [`Run`]; raised when a field changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -60,10 +60,25 @@ pub struct RunResult {
     pub peak_in_flight: u64,
     /// CPU time of the service per attempt, in microseconds, where it can be measured.
     pub service_cpu_us_per_attempt: Option<f64>,
+    /// Units told sold, over the time since the first request; at most 120 points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<SeriesPoint>,
+    /// How it decided, where the steps of its orders were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
+}
+
+/// One point of a sale's curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SeriesPoint {
+    /// Milliseconds since the first request.
+    pub ms: u64,
+    /// Units told sold until then.
+    pub sold: i64,
 }
 
 /// What the load test was asked to do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Parameters {
     /// Kind of crowd.
     pub scenario: String,
@@ -81,6 +96,9 @@ pub struct Parameters {
     pub per_buyer_limit: Option<i64>,
     /// Seed of the choices; the interleavings are the operating system's.
     pub seed: u64,
+    /// Milliseconds between read and write that the lab put there: an artificial window. `null`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_window_ms: Option<u64>,
 }
 
 /// Where it ran: `GET /v1/environment`, and in every run.
@@ -118,7 +136,7 @@ pub struct Environment {
 }
 
 /// A run of the load test: `--json`, `runs/<time>/run.json`, `PUT /v1/runs/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     /// Version of this shape.
     pub schema_version: u32,
@@ -138,6 +156,24 @@ pub struct Run {
     pub current: Option<Current>,
     /// One row per strategy, in the order of the run.
     pub results: Vec<RunResult>,
+    /// The command that asks for the same; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub command: String,
+    /// Was it told to end before its time?
+    #[serde(default)]
+    pub cancelled: bool,
+    /// Did load and service share a machine? `null`: not known.
+    #[serde(default)]
+    pub co_located: Option<bool>,
+    /// Were the steps of its orders recorded? That costs time.
+    #[serde(default)]
+    pub traced: bool,
+    /// Most pages that looked at once while it ran.
+    #[serde(default)]
+    pub viewers_max: u64,
+    /// What was broken on purpose while it ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultEvent>,
 }
 
 /// The strategy that a run is at.
@@ -179,4 +215,10 @@ pub struct Snapshot {
     pub current: Option<SaleView>,
     /// Pages listening just now, this one included: looking costs a little.
     pub viewers: u64,
+    /// The run that a page asked for, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab_run: Option<LabRun>,
+    /// What is broken on purpose; `null` outside the lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
 }

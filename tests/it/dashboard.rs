@@ -155,6 +155,8 @@ fn drawn(id: &str) -> Run {
             latency_us: [("sold".to_owned(), latency), ("sold_out".to_owned(), latency)].into(),
             peak_in_flight: 50_000,
             service_cpu_us_per_attempt: None,
+            series: Vec::new(),
+            trace: None,
         }
     };
     Run {
@@ -171,11 +173,11 @@ fn drawn(id: &str) -> Run {
             buyers: 50_000,
             attempts: 10_000_000,
             quantity: 1,
-            per_buyer_limit: None,
             seed: u64::MAX,
+            ..Parameters::default()
         },
-        current: None,
         results: ALL.iter().enumerate().map(row).collect(),
+        ..Run::default()
     }
 }
 
