@@ -7,13 +7,22 @@ use actix_web::HttpResponse;
 use crate::wire::Run;
 
 const INDEX: &str = include_str!("index.html");
-const CSS: &str = include_str!("app.css");
+const CSS: &str = concat!(include_str!("app.css"), include_str!("trace.css"));
 /// One closure over all parts, in this order: nothing of ours is global.
 const JS: &str = concat!(
     "(() => {\n'use strict';\n",
     include_str!("js/view.js"),
+    include_str!("js/pages.js"),
     include_str!("js/tiles.js"),
     include_str!("js/now.js"),
+    include_str!("js/new.js"),
+    include_str!("js/runs.js"),
+    include_str!("js/compare.js"),
+    include_str!("js/code.js"),
+    include_str!("js/diagram.js"),
+    include_str!("js/trace.js"),
+    include_str!("js/cards.js"),
+    include_str!("js/operator.js"),
     include_str!("js/live.js"),
     "})();\n"
 );

@@ -1,4 +1,4 @@
-// What moves while a run is on, the kept runs, and the strategies' cards.
+// What moves while a run is on: progress, and sold against stock.
 // ---- Now: progress, and sold against stock
 const chart = { sale: null, points: [] };
 
@@ -56,51 +56,4 @@ function drawNow({ run, running, sale, live }) {
       : `${run.results.length} of ${strategies.length} strategies done` + (run.current ? `, now ${run.current.strategy}` : ''));
   }
   if (drawn) drawChart();
-}
-
-// ---- Runs kept and strategy cards
-const runNodes = new Map();
-function drawRuns(shown) {
-  $('runs-empty').hidden = state.runs.length > 0;
-  place($('runs'), state.runs.map((r) => {
-    if (!runNodes.has(r.id)) {
-      const url = '/v1/runs/' + encodeURIComponent(r.id);
-      const link = h('a', { href: '#/runs/' + encodeURIComponent(r.id) }, r.id);
-      const verdicts = h('span', { class: 'verdicts' });
-      const files = h('span', { class: 'files' }, h('a', { href: url, 'aria-label': 'JSON of run ' + r.id }, 'JSON'),
-        h('a', { href: url + '/report.html', download: `sellout-${r.id}.html`, 'aria-label': 'HTML report of run ' + r.id }, 'HTML report'));
-      const node = h('li', null, h('span', null, link, h('time', { datetime: r.started_at }, when(r.started_at))),
-        h('span', null, r.parameters, verdicts), files);
-      runNodes.set(r.id, { node, link, verdicts });
-    }
-    const { node, link, verdicts } = runNodes.get(r.id);
-    const words = Object.entries(r.verdicts).map(([name, n]) => `${n} ${word(name)}`);
-    const going = state.snapshot && state.snapshot.run && state.snapshot.run.id === r.id;
-    words.push(r.finished ? 'finished' + (r.exit_code == null ? '' : ', exit code ' + r.exit_code) : going ? 'under way' : 'incomplete');
-    text(verdicts, words.join(' · '));
-    set(node, 'data-shown', shown === r.id);
-    set(link, 'aria-current', shown === r.id && 'true');
-    return node;
-  }));
-}
-function openCard(strategy) {
-  const card = $('card-' + strategy);
-  if (!card) return;
-  card.open = true;
-  card.firstElementChild.focus();
-  card.scrollIntoView();
-}
-const block = (title, label, content) => [h('h3', null, title), h('pre', { tabindex: 0, role: 'region', 'aria-label': label }, content)];
-function makeCard(c) {
-  const facts = [['guarantee', `${c.guarantee}: ${GUARANTEES[c.guarantee] || ''}`], ['fails when', c.fails_when],
-    ['oversells in', c.oversells_in], ['breaks', c.breaks.join(', ')], ['needs', c.needs.join(', ') || 'nothing'],
-    ['round trips', `${c.round_trips.sold} when it sells, ${c.round_trips.sold_out} when it is sold out`],
-    ['outside the lab', c.safe ? 'a sale may use it' : 'refused: unsafe'],
-    ['available', c.available ? 'yes' : 'no: ' + (c.unavailable_reason || 'no reason given')]].filter(([, fact]) => fact);
-  return h('details', { class: 'card', id: 'card-' + c.id },
-    h('summary', null, h('code', null, c.id), h('span', null, c.title + (c.available ? '' : ' (not available)'))),
-    h('dl', { class: 'terms' }, ...facts.flatMap(([term, fact]) => [h('dt', null, term), h('dd', null, fact)])),
-    ...block('How it works', c.id + ', description', c.doc),
-    ...c.statements.flatMap((s) => block(s.name, c.id + ', statement ' + s.name, s.text)),
-    ...block('Rust source', c.id + ', Rust source', c.source));
 }

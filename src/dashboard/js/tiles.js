@@ -6,8 +6,7 @@ function makeTile(strategy) {
   const t = { mark: h('span', { class: 'mark', 'aria-hidden': 'true' }), reason: h('p', { class: 'reason' }), unit: h('span') };
   for (const name of ['verdict', 'oversold', 'sold', 'opened', 'declared']) t[name] = field(name);
   for (const name of ['within', 'over', 'limit']) t[name] = h('i', { class: name });
-  const link = h('a', { href: '#card-' + strategy, 'aria-label': 'How ' + strategy + ' works' }, 'How it works');
-  link.addEventListener('click', (event) => { event.preventDefault(); openCard(strategy); });
+  const link = h('a', { href: linkTo('strategy', strategy), 'aria-label': 'How ' + strategy + ' works' }, 'How it works');
   t.node = h('article', { class: 'tile', 'data-strategy': strategy },
     h('h3', null, ...breakable(strategy)), h('p', { class: 'word' }, t.mark, t.verdict), h('p', { class: 'big' }, t.oversold, t.unit),
     h('div', { class: 'bar', 'aria-hidden': 'true' }, t.within, t.over, t.limit),
@@ -105,3 +104,22 @@ const drawSpeed = makeTable($('speed'), 'How fast each strategy answered', [
   ['sold p50 ms', latency('sold', 'p50'), { format: ms }], ['sold p99 ms', latency('sold', 'p99'), { format: ms, bar: true }],
   ['sold out p50 ms', latency('sold_out', 'p50'), { format: ms }], ['sold out p99 ms', latency('sold_out', 'p99'), { format: ms, bar: true }],
   ['attempts', (r) => r.attempts], ['contended', (r) => r.answers.contended], ['peak in flight', (r) => r.peak_in_flight]]);
+
+// ---- The page
+pages.board = {
+  open({ run }) { if (run) loadRun(run); },
+  draw(_, v) {
+    drawVerdict(v);
+    for (const node of document.querySelectorAll('[data-run]')) node.hidden = !v.run;
+    drawNow(v);
+    const id = v.run ? v.run.id : null;
+    if (state.shown !== id) tiles.clear(); // another run: nothing of the old one may linger
+    state.shown = id;
+    if (v.run) drawTiles(entriesOf(v));
+    for (const table of v.run ? [drawLedger, drawSpeed] : []) table(v.run.results);
+    if (state.report) return;
+    const viewers = state.snapshot ? state.snapshot.viewers : 0;
+    text($('viewers'), `Looking costs a little. Pages listening just now: ${num(viewers)}.`);
+  },
+  title: (_, v) => sentence(v)[0].slice(0, 70),
+};

@@ -44,13 +44,12 @@ function place(parent, nodes) {
 
 // ---- What is shown
 const state = { report: false, snapshot: null, polled: null, newest: null, stored: new Map(), runs: [],
-  link: 'connecting', since: null, paused: false, shown: null };
-const route = () => (/^#\/runs\/([\w.-]+)$/.exec(location.hash) || [])[1];
+  cards: null, link: 'connecting', since: null, paused: false, shown: null };
 
 /** The run to draw: the chosen one, else the live one, else the newest that is kept. */
 function view() {
   if (state.report) return { run: state.newest, running: false };
-  const [snapshot, chosen] = [state.snapshot, route()];
+  const [snapshot, chosen] = [state.snapshot, here.params.run];
   const live = state.link === 'polling' ? state.polled : snapshot && snapshot.run;
   if (chosen && !(live && live.id === chosen)) return { run: state.stored.get(chosen), stored: chosen, running: false };
   if (!live) return { run: state.newest, running: false };
@@ -109,7 +108,6 @@ function drawVerdict(v) {
   if ($('verdict-sentence').textContent !== words) {
     const [before, after] = words.split('./run load');
     $('verdict-sentence').replaceChildren(before, after == null ? '' : h('code', null, './run load'), after || '');
-    document.title = words.slice(0, 70) + ' · sellout';
   }
   set($('verdict'), 'data-tone', tone);
   const notice = state.report ? `Report of run ${run.id}. One file, no network.` : v.stored ? `Stored run ${v.stored}. ` : '';
