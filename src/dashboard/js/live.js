@@ -67,7 +67,7 @@ function receive(snapshot) {
   const back = state.link !== 'live';
   [failures, state.snapshot] = [0, snapshot];
   link('live');
-  if (snapshot.current) record(snapshot.current);
+  if (snapshot.current && snapshot.run && !snapshot.run.finished_at) record(snapshot.current);
   const { id, finished_at: finished, results } = snapshot.run || {};
   const next = id ? id + finished + results.length : '';
   if (next !== phase) loadRuns().catch(() => {});
@@ -122,7 +122,6 @@ $('pause').addEventListener('click', () => {
   badge();
   redraw();
 });
-window.addEventListener('resize', () => $('figure').hidden || drawChart());
 window.addEventListener('hashchange', openPage);
 setInterval(badge, 1000);
 openPage(true);

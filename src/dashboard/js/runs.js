@@ -1,31 +1,52 @@
-// The runs that are kept, and what can be taken home of each.
+// The runs that are kept: what each found, what can be taken home of it, and two of them side by side.
 const runNodes = new Map();
-function drawRuns(shown) {
-  $('runs-empty').hidden = state.runs.length > 0;
-  place($('runs'), state.runs.map((r) => {
-    if (!runNodes.has(r.id)) {
-      const url = '/v1/runs/' + encodeURIComponent(r.id);
-      const link = h('a', { href: '#/runs/' + encodeURIComponent(r.id) }, r.id);
-      const verdicts = h('span', { class: 'verdicts' });
-      const files = h('span', { class: 'files' }, h('a', { href: url, 'aria-label': 'JSON of run ' + r.id }, 'JSON'),
-        h('a', { href: url + '/report.html', download: `sellout-${r.id}.html`, 'aria-label': 'HTML report of run ' + r.id }, 'HTML report'));
-      const node = h('li', null, h('span', null, link, h('time', { datetime: r.started_at }, when(r.started_at))),
-        h('span', null, r.parameters, verdicts), files);
-      runNodes.set(r.id, { node, link, verdicts });
-    }
-    const { node, link, verdicts } = runNodes.get(r.id);
-    const words = Object.entries(r.verdicts).map(([name, n]) => `${n} ${word(name)}`);
-    const going = state.snapshot && state.snapshot.run && state.snapshot.run.id === r.id;
-    words.push(r.finished ? 'finished' + (r.exit_code == null ? '' : ', exit code ' + r.exit_code) : going ? 'under way' : 'incomplete');
-    text(verdicts, words.join(' · '));
-    set(node, 'data-shown', shown === r.id);
-    set(link, 'aria-current', shown === r.id && 'true');
-    return node;
-  }));
+function makeRunRow(r) {
+  const n = { pick: h('input', { type: 'checkbox', 'aria-label': 'Compare run ' + r.id }), verdicts: h('td'), state: h('td') };
+  n.link = h('a', { href: linkTo('runs', r.id) }, r.id);
+  n.gone = h('button', { type: 'button', 'aria-label': 'Delete run ' + r.id, 'data-delete': r.id }, 'Delete');
+  n.pick.addEventListener('change', () => redraw(true));
+  n.gone.addEventListener('click', () => removeRun(r.id));
+  n.node = h('tr', { 'data-run-id': r.id }, h('td', null, n.pick), h('th', { scope: 'row' }, n.link, h('time', { datetime: r.started_at }, when(r.started_at))),
+    h('td', null, r.parameters), n.verdicts, n.state, h('td', null, h('span', { class: 'files' }, ...files(r.id))), h('td', null, n.gone));
+  return n;
 }
-
+const picked = () => state.runs.filter((r) => runNodes.has(r.id) && runNodes.get(r.id).pick.checked).map((r) => r.id);
+async function removeRun(id) {
+  if (!confirm(`Delete run ${id} and its reports?`)) return;
+  try {
+    await send('DELETE', '/v1/runs/' + encodeURIComponent(id));
+    state.runs = state.runs.filter((r) => r.id !== id);
+    runNodes.delete(id);
+    state.stored.delete(id);
+    $('runs-title').focus();
+    text($('announce'), `Run ${id} is deleted.`);
+    loadRuns().catch(() => {});
+  } catch (e) { complain('runs-error', e); }
+  redraw(true);
+}
 pages.runs = {
-  open() { loadRuns().catch(() => {}); },
-  draw(_, v) { drawRuns(v.run && v.run.id); },
+  open() {
+    complain('runs-error');
+    loadRuns().catch((e) => complain('runs-error', e));
+  },
+  draw() {
+    $('runs-empty').hidden = state.runs.length > 0;
+    $('runs-box').hidden = !state.runs.length;
+    place($('runs'), state.runs.map((r) => {
+      if (!runNodes.has(r.id)) runNodes.set(r.id, makeRunRow(r));
+      const n = runNodes.get(r.id);
+      const going = state.snapshot && state.snapshot.run && state.snapshot.run.id === r.id && r.exit_code == null;
+      text(n.verdicts, Object.entries(r.verdicts).map(([name, k]) => `${k}\u00A0${name.replace(/_/g, '\u00A0')}`).join(' · '));
+      text(n.state, r.cancelled ? 'cancelled' : r.finished ? 'finished' + (r.exit_code == null ? '' : ', exit code ' + r.exit_code)
+        : going ? 'under way' : 'incomplete');
+      n.gone.hidden = !lab() || going;
+      return n.node;
+    }));
+    const two = picked();
+    const ready = two.length === 2;
+    set($('compare'), 'href', ready && linkTo('compare', two[1], two[0])); // newest first in the list: the older one leads
+    set($('compare'), 'aria-disabled', !ready);
+    text($('compare'), ready ? `Compare ${two[1]} with ${two[0]}` : two.length > 2 ? 'Compare: choose only two runs' : 'Compare: choose two runs');
+  },
   title: () => 'Runs',
 };

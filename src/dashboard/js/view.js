@@ -22,8 +22,9 @@ const GUARANTEES = { exact: 'sells every unit and no more, whatever crashes', ne
   control: 'sells nothing: the ceiling of the harness' };
 
 // ---- DOM helpers
-function h(tag, attributes, ...children) {
-  const node = document.createElement(tag);
+const h = (tag, attributes, ...children) => filled(document.createElement(tag), attributes, children);
+const svg = (tag, attributes, ...children) => filled(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
+function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) set(node, name, value);
   node.append(...children.filter(Boolean));
   return node;
@@ -32,6 +33,11 @@ const text = (node, value) => { if (node.textContent !== value) node.textContent
 function set(node, name, value) {
   if (value == null || value === false) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+/** Words in which a command to type is set as one. */
+function say(node, words) {
+  if (node.textContent === words) return;
+  node.replaceChildren(...words.split(/(\.\/run \w+)/).map((part) => (part.startsWith('./run ') ? h('code', null, part) : part)));
 }
 const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, h('wbr')]); // snake_case may wrap after a _
 /** Brings `nodes` into order under `parent`, moving only what is out of place and keeping focus. */
@@ -45,6 +51,9 @@ function place(parent, nodes) {
 // ---- What is shown
 const state = { report: false, snapshot: null, polled: null, newest: null, stored: new Map(), runs: [],
   cards: null, link: 'connecting', since: null, paused: false, shown: null };
+const lab = () => Boolean(state.snapshot && state.snapshot.lab);
+/** The run that was asked for from a page, while it can be stopped. */
+const labRun = () => [state.snapshot && state.snapshot.lab_run].find((r) => r && /^(running|cancelling)$/.test(r.state));
 
 /** The run to draw: the chosen one, else the live one, else the newest that is kept. */
 function view() {
@@ -89,7 +98,7 @@ function sentence({ run, running, stored }) {
     const now = 'Running: ' + (current ? `${current.strategy}, ${(at < 0 ? results.length : at) + 1} of ${total}` : `${results.length} of ${total} done`);
     return over.length ? [`${now}. So far ${oversoldWords(over)}`, 'bad'] : [now, 'none'];
   }
-  const cut = run.finished_at ? '' : `Incomplete run, ${results.length} of ${total} strategies. `;
+  const cut = run.cancelled ? `Cancelled run, ${results.length} of ${total} strategies. ` : run.finished_at ? '' : `Incomplete run, ${results.length} of ${total} strategies. `;
   const all = results.filter(judged).length;
   const worst = RANK.find((verdict) => judged({ verdict }) && having(verdict).length);
   if (!worst) return [cut + 'No strategy was judged.', 'none'];
@@ -100,35 +109,4 @@ function sentence({ run, running, stored }) {
   if (worst === 'HELD') return [cut + (all === 1 ? 'The one judged strategy HELD.' : `All ${all} judged strategies HELD.`), 'good'];
   if (worst === 'NOT_EXERCISED') return [lead + ', which proves nothing.', 'none'];
   return [`${lead}: ${found.map((r) => r.strategy).join(', ')}.`, 'bad'];
-}
-
-function drawVerdict(v) {
-  const [words, tone] = sentence(v);
-  const { run } = v;
-  if ($('verdict-sentence').textContent !== words) {
-    const [before, after] = words.split('./run load');
-    $('verdict-sentence').replaceChildren(before, after == null ? '' : h('code', null, './run load'), after || '');
-  }
-  set($('verdict'), 'data-tone', tone);
-  const notice = state.report ? `Report of run ${run.id}. One file, no network.` : v.stored ? `Stored run ${v.stored}. ` : '';
-  const back = v.stored ? h('a', { href: '#/' }, 'Back to the newest run') : '';
-  if (!$('notice').textContent.startsWith(notice || '–')) $('notice').replaceChildren(notice, back);
-  $('notice').hidden = !notice;
-  const results = run ? run.results : [];
-  const tally = RANK.map((name) => [name, results.filter((r) => r.verdict === name).length]).filter(([, n]) => n);
-  const parts = tally.map(([name, n]) => `${mark(name)}\u2060\u00A0${n}\u00A0${word(name)}  · `);
-  const surprises = results.filter((r) => r.as_declared === false).map((r) => r.strategy).join(', ');
-  const declared = surprises ? `SURPRISE: ${surprises} not as declared` : parts.length ? 'every verdict as declared' : '';
-  if ($('verdict-counts').textContent !== parts.join('') + declared) {
-    $('verdict-counts').replaceChildren(parts.join(''), surprises ? h('b', { 'data-surprise': true }, declared) : declared);
-  }
-  if (!run) return text($('parameters'), '');
-  const { parameters: p, environment: e } = run;
-  text($('parameters'), [count(p.stock, 'unit'), count(p.attempts, 'attempt'), count(p.buyers, 'buyer') + ' at once',
-    p.quantity > 1 && p.quantity + ' units per order', p.per_buyer_limit && `at most ${p.per_buyer_limit} per buyer`,
-    'scenario ' + p.scenario, 'seed ' + p.seed, 'PostgreSQL ' + e.postgres.replace(/^postgres(ql)?\s+/i, ''),
-    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), e.redlock, e.zookeeper, e.etcd, count(e.cores, 'core'), when(run.started_at)].filter(Boolean).join(' · '));
-  const where = [e.cpu, e.memory_mib && num(e.memory_mib) + ' MiB', e.os, e.build, `sellout ${e.sellout} ${e.commit}`.trim(),
-    e.private_servers ? 'private throw-away servers' : 'servers that others may use too'];
-  text($('machine'), `Measured on ${where.filter(Boolean).join(' · ')}.`);
 }
