@@ -10,10 +10,14 @@ const HAZARDS = { stale_read: 'two buyers act on the same stale read, and more i
 const NAMES = { postgres: 'PostgreSQL', redis: 'Redis', redlock: 'independent Redis servers', zookeeper: 'ZooKeeper' };
 const spaced = (name) => name.replace(/_/g, ' ');
 const needsOf = (c) => c.needs.map((need) => NAMES[need] || need).join(', ') || 'nothing';
-const guaranteeOf = ({ guarantee: g }) => ((GUARANTEES[g] || '').startsWith(g) ? GUARANTEES[g] : `${spaced(g)}: ${GUARANTEES[g] || ''}`);
+const guaranteeOf = ({ guarantee }) => {
+  const words = GUARANTEES[guarantee] || '';
+  return words.startsWith(guarantee) ? words : `${spaced(guarantee)}: ${words}`;
+};
 const titleOf = (c) => c.title.replace(/`/g, '');
 /** The lock's file, where that is what the card shows; without its head, which stands on the card in words. */
-const sourceOf = ({ id, lock, source }) => [`${lock && id.startsWith(lock.id) ? lock.id : id}.rs`, source.replace(/^(?:\/\/!.*\n)+\s*/, '')];
+const sourceOf = ({ id, lock, source }) =>
+  [(lock && id.startsWith(lock.id) ? lock.id : id) + '.rs', source.replace(/^(?:\/\/!.*\n)+\s*/, '')];
 const absence = (c) => (c.available ? '' : ' Not available here: ' + (c.unavailable_reason || 'no reason given'));
 
 /** The head of a source file: headings, paragraphs, code, addresses. */
