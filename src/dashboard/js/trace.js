@@ -69,7 +69,7 @@ function makeStepper(run, { trace, strategy, verdict }, moved) {
   const node = h('section', { class: 'stepper', 'data-strategy': strategy, 'aria-label': 'Trace of ' + strategy },
     h('h2', null, ...breakable(strategy), ' ', h('span', { class: 'word' }, name)), para('sentence', trace.sentence),
     h('div', { class: 'stepbar', role: 'group', 'aria-label': 'Steps of ' + strategy }, ...buttons, position, slider), say,
-    h('div', { class: 'panes' }, diagram.node, pane, list));
+    h('div', { class: 'panes', 'data-many': lanes.length > 2 }, diagram.node, pane, list));
   return { node, go, step, last, scale: diagram.scale, at: () => at };
 }
 
@@ -82,7 +82,7 @@ function nearestSafe({ strategy, declared }, others) {
   const shared = (r) => r.strategy.split('_').filter((part, i) => part === parts[i]).length;
   const nearness = (r) => shared(r) + (r.declared === 'exact') / 2 + (r.strategy === 'atomic_update') / 4 +
     (r.strategy === SAFER[strategy]) * 9;
-  const held = declared === 'exact' ? [] : others.filter((r) => r.verdict === 'HELD');
+  const held = /exact|control/.test(declared) ? [] : others.filter((r) => r.verdict === 'HELD');
   return held.sort((a, b) => nearness(b) - nearness(a)).map((r) => r.strategy)[0] || '';
 }
 
