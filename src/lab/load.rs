@@ -168,38 +168,49 @@ mod tests {
         Load::spawn(command).unwrap()
     }
 
+    /// The same, once it has set its traps; it stays until it is ended.
+    async fn poll_until_it_stands(traps: &str) -> Load {
+        let room = tempfile::tempdir().unwrap();
+        let ready = room.path().join("ready");
+        let load = shell(&format!("{traps}; : > {}; while :; do sleep 0.01; done", ready.display()));
+        while !ready.exists() {
+            tokio::time::sleep(POLL / 10).await;
+        }
+        load
+    }
+
     #[tokio::test]
     async fn its_complaint_is_kept_and_the_usage_after_it_is_not() {
         let (_tell, told) = watch::channel(None);
-        let script =
-            "echo 'error: --buyers 3 is more than --attempts 2' >&2; echo >&2; echo Usage >&2; exit 2";
-        let ended = shell(script).attend(told).await;
+        let complaint = "--buyers 3 is more than --attempts 2";
+        let script = format!("echo 'error: {complaint}' >&2; echo >&2; echo Usage >&2; exit 2");
+        let ended = shell(&script).attend(told).await;
         assert_eq!(ended.code, Some(2));
-        assert_eq!(ended.why(false, false).as_deref(), Some("--buyers 3 is more than --attempts 2"));
+        assert_eq!(ended.why(false, false).as_deref(), Some(complaint));
     }
 
     #[tokio::test]
     async fn who_is_told_to_end_ends_his_own_way() {
         let (tell, told) = watch::channel(None);
-        let load = shell("trap 'exit 130' INT; while :; do sleep 0.01; done");
+        let load = poll_until_it_stands("trap 'exit 130' INT").await;
         tell.send_replace(Some(Duration::from_secs(60)));
         let ended = load.attend(told).await;
-        assert!(!ended.killed, "{ended:?}");
+        assert_eq!((ended.code, ended.killed), (Some(130), false), "{ended:?}");
     }
 
     #[tokio::test]
     async fn who_does_not_end_in_time_is_killed() {
         let (tell, told) = watch::channel(None);
-        let load = shell("trap '' INT TERM; while :; do sleep 0.05; done");
+        let load = poll_until_it_stands("trap '' INT TERM").await;
         tell.send_replace(Some(Duration::from_millis(200)));
         let ended = load.attend(told).await;
-        assert!(ended.killed && ended.code.is_none(), "{ended:?}");
+        assert_eq!((ended.code, ended.killed), (None, true), "{ended:?}");
         assert!(ended.why(false, true).is_some_and(|why| why.contains("killed")));
     }
 
     #[tokio::test]
     async fn who_is_forgotten_does_not_stay() {
-        let load = shell("trap '' INT TERM; while :; do sleep 0.05; done");
+        let load = poll_until_it_stands("trap '' INT TERM").await;
         let pid = load.child.pid();
         drop(load);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());

@@ -63,23 +63,29 @@ mod tests {
     use crate::services::Wanted;
     use crate::services::node::ask;
 
+    /// The process that answers at this port.
+    fn process(port: u16) -> Option<String> {
+        let said = ask(port, "INFO server\r\nQUIT\r\n")?;
+        said.lines().find_map(|line| line.strip_prefix("process_id:")).map(|id| id.trim().to_owned())
+    }
+
+    fn poll_until_another_answers(port: u16, than: u32) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while process(port).is_none_or(|id| id == than.to_string()) {
+            assert!(Instant::now() < until, "it did not come back");
+            thread::sleep(POLL);
+        }
+    }
+
     #[test]
     fn a_redis_that_is_killed_comes_back_at_its_address_and_none_outlives_its_keeper() {
         let services = Services::start(Wanted { redis: true, ..Wanted::NONE }).unwrap();
         let Some(pid) = services.pid(Which::Redis) else { return };
         let port = services.redis[0].program.ports()[0];
-        let process = || {
-            let said = ask(port, "INFO server\r\nQUIT\r\n")?;
-            said.lines().find_map(|line| line.strip_prefix("process_id:")).map(|id| id.trim().to_owned())
-        };
         let kept = services.keep();
         kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
-        let until = Instant::now() + Duration::from_secs(30);
-        while process().is_none_or(|id| id == pid.to_string()) {
-            assert!(Instant::now() < until, "it did not come back");
-            thread::yield_now();
-        }
+        poll_until_another_answers(port, pid);
         drop(kept);
-        assert_eq!(process(), None, "it ends with its keeper");
+        assert_eq!(process(port), None, "it ends with its keeper");
     }
 }
