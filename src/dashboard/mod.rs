@@ -2,18 +2,36 @@
 //!
 //! No build step, no CDN: what is in this folder is what the browser gets.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 
 use crate::wire::Run;
 
+use self::asset::Asset;
+
+mod asset;
+
 const INDEX: &str = include_str!("index.html");
-const CSS: &str = include_str!("app.css");
+const CSS: &str = concat!(include_str!("app.css"), include_str!("trace.css"));
 /// One closure over all parts, in this order: nothing of ours is global.
 const JS: &str = concat!(
     "(() => {\n'use strict';\n",
     include_str!("js/view.js"),
+    include_str!("js/pages.js"),
+    include_str!("js/families.js"),
+    include_str!("js/tables.js"),
     include_str!("js/tiles.js"),
+    include_str!("js/curves.js"),
     include_str!("js/now.js"),
+    include_str!("js/lab.js"),
+    include_str!("js/board.js"),
+    include_str!("js/new.js"),
+    include_str!("js/runs.js"),
+    include_str!("js/compare.js"),
+    include_str!("js/code.js"),
+    include_str!("js/diagram.js"),
+    include_str!("js/trace.js"),
+    include_str!("js/cards.js"),
+    include_str!("js/operator.js"),
     include_str!("js/live.js"),
     "})();\n"
 );
@@ -22,36 +40,27 @@ const CSS_TAG: &str = r#"<link rel="stylesheet" href="/app.css">"#;
 const JS_TAG: &str = r#"<script src="/app.js" defer></script>"#;
 const DATA_TAG: &str = "<!--run-data-->";
 
-/// Nothing from elsewhere, nothing inline.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// The report may run what it carries, and may reach nothing.
 const REPORT_POLICY: &str =
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
 
+static PAGE: Asset = Asset::new("text/html; charset=utf-8", INDEX);
+static STYLES: Asset = Asset::new("text/css; charset=utf-8", CSS);
+static SCRIPT: Asset = Asset::new("text/javascript; charset=utf-8", JS);
+
 /// `GET /`.
-pub async fn index() -> HttpResponse {
-    file("text/html; charset=utf-8", INDEX)
+pub async fn index(request: HttpRequest) -> HttpResponse {
+    PAGE.answer(&request)
 }
 
 /// `GET /app.css`.
-pub async fn css() -> HttpResponse {
-    file("text/css; charset=utf-8", CSS)
+pub async fn css(request: HttpRequest) -> HttpResponse {
+    STYLES.answer(&request)
 }
 
 /// `GET /app.js`.
-pub async fn js() -> HttpResponse {
-    file("text/javascript; charset=utf-8", JS)
-}
-
-fn file(content_type: &str, body: &'static str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(content_type)
-        .insert_header(("Content-Security-Policy", POLICY))
-        .insert_header(("X-Content-Type-Options", "nosniff"))
-        .insert_header(("Referrer-Policy", "no-referrer"))
-        .insert_header(("Cache-Control", "no-cache"))
-        .body(body)
+pub async fn js(request: HttpRequest) -> HttpResponse {
+    SCRIPT.answer(&request)
 }
 
 /// A run as one self-contained page: opens from disk, asks no network, prints.

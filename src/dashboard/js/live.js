@@ -16,20 +16,10 @@ function announce({ run, running, live }) {
 }
 
 function draw() {
-  const v = view();
+  const [v, page] = [view(), pages[here.page]];
   announce(v);
-  drawVerdict(v);
-  for (const node of document.querySelectorAll('[data-run]')) node.hidden = !v.run;
-  drawNow(v);
-  const id = v.run ? v.run.id : null;
-  if (state.shown !== id) tiles.clear(); // another run: nothing of the old one may linger
-  state.shown = id;
-  if (v.run) drawTiles(entriesOf(v));
-  for (const table of v.run ? [drawLedger, drawSpeed] : []) table(v.run.results);
-  if (state.report) return;
-  drawRuns(id);
-  const viewers = state.snapshot ? state.snapshot.viewers : 0;
-  text($('viewers'), `Looking costs a little. Pages listening just now: ${num(viewers)}.`);
+  page.draw(here.params, v, rootOf(here.page));
+  document.title = page.title(here.params, v) + ' · sellout';
 }
 let queued = false;
 function redraw(force) {
@@ -57,23 +47,14 @@ async function loadRuns() {
   if (!(state.snapshot && state.snapshot.run) && runs.length) state.newest = await getRun(runs[0].id);
   redraw();
 }
-async function loadChosen() {
-  const id = route();
-  if (id && !(state.stored.get(id) || {}).finished_at) state.stored.set(id, await getRun(id).catch(() => null));
+/** A kept run that a page asks for: `undefined` in state.stored until it came, `null` where there is none. */
+async function loadRun(id) {
+  if (!(state.stored.get(id) || {}).finished_at) state.stored.set(id, await getRun(id).catch(() => null));
   redraw(true);
 }
-let carded = false;
 async function loadCards() {
-  if (carded) return;
-  carded = true;
-  try {
-    place($('cards'), (await get('/v1/strategies')).strategies.map(makeCard));
-    $('cards-empty').hidden = true;
-    if (location.hash.startsWith('#card-')) openCard(location.hash.slice(6));
-  } catch {
-    carded = false; // tried again when the service is back
-    text($('cards-empty'), 'The strategies could not be loaded; this page asks again when the service answers.');
-  }
+  if (!state.cards) state.cards = (await get('/v1/strategies').catch(() => ({}))).strategies; // else again when the service is back
+  redraw();
 }
 
 function link(now) {
@@ -86,7 +67,7 @@ function receive(snapshot) {
   const back = state.link !== 'live';
   [failures, state.snapshot] = [0, snapshot];
   link('live');
-  if (snapshot.current) record(snapshot.current);
+  if (snapshot.current && snapshot.run && !snapshot.run.finished_at) record(snapshot.current);
   const { id, finished_at: finished, results } = snapshot.run || {};
   const next = id ? id + finished + results.length : '';
   if (next !== phase) loadRuns().catch(() => {});
@@ -95,8 +76,10 @@ function receive(snapshot) {
   redraw();
 }
 
+let source = null;
 function connect() {
-  const source = new EventSource('/v1/events');
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  source = new EventSource('/v1/events');
   const failed = () => {
     failures += 1;
     if (state.link !== 'polling') link('lost');
@@ -132,18 +115,24 @@ if (inlined) {
   state.report = true;
   document.querySelectorAll('[data-live]').forEach((node) => node.remove());
   state.newest = JSON.parse(inlined.textContent);
-  return draw();
+  window.addEventListener('hashchange', openPage);
+  return openPage(true);
 }
+let unseen = null; // a page that nobody looks at leaves its place to another
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(unseen);
+  if (document.hidden) unseen = setTimeout(() => source.close(), 60000);
+  else connect();
+});
 $('pause').addEventListener('click', () => {
   state.paused = !state.paused;
   set($('pause'), 'aria-pressed', String(state.paused)); // being pressed says it: the word stays
   badge();
   redraw();
 });
-window.addEventListener('resize', () => $('figure').hidden || drawChart());
-window.addEventListener('hashchange', loadChosen);
+window.addEventListener('hashchange', openPage);
 setInterval(badge, 1000);
+openPage(true);
 connect();
 loadRuns().catch(() => {});
 loadCards();
-if (route()) loadChosen();

@@ -1,106 +1,35 @@
-// What moves while a run is on, the kept runs, and the strategies' cards.
-// ---- Now: progress, and sold against stock
-const chart = { sale: null, points: [] };
-
-/** Keeps the points even while drawing is paused. Time is this page's own: no clock needs to agree. */
-function record(sale) {
-  const [now, sold] = [performance.now(), sale.live.sold_units];
-  if (chart.sale !== sale.id) Object.assign(chart, { sale: sale.id, name: sale.strategy, units: sale.units, start: now, points: [] });
-  chart.end = (now - chart.start) / 1000;
-  const last = chart.points[chart.points.length - 1];
-  if (!last || (last[1] !== sold && chart.points.length < 600)) chart.points.push([chart.end, sold]);
-  else last[1] = sold;
+// What moves while a run is on: how far it is, how long it takes yet, and how to stop it.
+let pace = {};
+/** "about 8 s left", from what this page has seen of the run so far. */
+function left(id, done) {
+  const now = performance.now();
+  if (pace.id !== id || done < pace.done) pace = { id, done, now };
+  const [passed, moved] = [(now - pace.now) / 1000, done - pace.done];
+  if (passed < 1.5 || moved < 0.02) return '';
+  const rest = Math.ceil(((1 - done) * passed) / moved);
+  return rest < 120 ? `, about ${rest} s left` : `, about ${Math.round(rest / 60)} min left`;
 }
-function drawChart() {
-  const { points, units, name, end } = chart;
-  const sold = points[points.length - 1][1];
-  const width = Math.max(260, $('chart').clientWidth || 640);
-  const [left, right, top, bottom, seconds] = [76, width - 8, 10, 192, Math.max(1, end)];
-  const most = Math.max(units * 1.3, sold * 1.1, 1);
-  const x = (t) => (left + ((right - left) * t) / seconds).toFixed(1);
-  const y = (n) => (bottom - ((bottom - top) * n) / most).toFixed(1);
-  const steps = points.map(([t, n], i) => (i ? `H${x(t)}V${y(n)}` : `M${x(t)} ${y(n)}`)).join('') + 'H' + x(end);
-  const area = `${steps}V${bottom}H${x(points[0][0])}Z`;
-  const above = `M${left} ${top}H${right}V${y(units)}H${left}Z`;
-  const shapes = { 'sold-area': area, 'over-area': area, 'sold-line': steps, 'over-box': above, 'above-box': above,
-    axes: `M${left} ${top}V${bottom}H${right}`, 'stock-line': `M${left} ${y(units)}H${right}` };
-  for (const [id, d] of Object.entries(shapes)) set($(id), 'd', d);
-  set($('chart'), 'viewBox', `0 0 ${width} 220`);
-  for (const [id, atX, atY, words] of [['over-label', left + 8, top + 16, 'oversold'], ['zero-label', left - 8, bottom + 4, '0'],
-    ['stock-label', left - 8, +y(units) + 4, 'stock ' + num(units)], ['start-label', left, bottom + 20, '0 s'], ['end-label', right, bottom + 20, seconds.toFixed(1) + ' s'],
-    ['sold-label', Math.max(left + 84, x(end) - 4), Math.max(top + 14, y(sold) - 8), 'sold ' + num(sold)]]) {
-    text($(id), words);
-    set($(id), 'x', atX);
-    set($(id), 'y', atY);
+function drawNow({ run, running, sale }) {
+  if (state.report) return;
+  const own = labRun();
+  const starting = own && !(run && run.id === own.id);
+  $('now').hidden = !running && !(starting && !here.params.run);
+  set($('stop'), 'data-run', own && own.id);
+  $('stop').hidden = !own;
+  set($('stop'), 'aria-disabled', Boolean(own && own.state === 'cancelling'));
+  text($('stop'), own && own.state === 'cancelling' ? 'Stopping…' : 'Stop');
+  if (!running) {
+    $('progress').removeAttribute('value');
+    text($('now-steps'), '');
+    if (starting) text($('progress-text'), `Run ${own.id} has been asked for; its first strategy comes next.`);
+    return;
   }
-  const passed = points.find((p) => p[1] > units);
-  const words = `${name}: ${num(sold)} of ${num(units)} units sold after ${end.toFixed(1)} s` +
-    (passed ? `, ${num(sold - units)} beyond the stock, which was passed at ${passed[0].toFixed(1)} s.` : '.');
-  set($('chart'), 'aria-label', 'Chart. ' + words);
-  text($('chart-summary'), words + ' Provisional, as this page saw it.');
-  const rows = $('chart-rows');
-  if (rows.dataset.sale !== chart.sale) rows.replaceChildren();
-  rows.dataset.sale = chart.sale;
-  for (const [t, n] of points.slice(rows.children.length)) rows.append(h('tr', null, h('td', null, t.toFixed(2)), h('td', null, num(n))));
-}
-function drawNow({ run, running, sale, live }) {
-  const drawn = Boolean(live && chart.sale && (running || run.results.some((r) => r.sale_id === chart.sale)));
-  for (const [id, shown] of [['now', running || drawn], ['progress-box', running], ['figure', drawn]]) $(id).hidden = !shown;
-  text($('now-title'), running ? 'Now' : 'Last seen live');
-  if (running) {
-    const { attempts, strategies } = run.parameters;
-    const l = sale && sale.live;
-    $('progress').value = l ? Math.min(1, l.answered / Math.max(1, attempts)) : run.results.length / Math.max(1, strategies.length);
-    text($('progress-text'), l ? `${sale.strategy}: ${num(l.answered)} of ${num(attempts)} attempts answered · ${num(l.sold_units)} units sold · ` +
-      `${num(l.sold_out)} told sold out · ${num(l.contended)} contended · ${num(l.in_flight)} in flight`
-      : `${run.results.length} of ${strategies.length} strategies done` + (run.current ? `, now ${run.current.strategy}` : ''));
-  }
-  if (drawn) drawChart();
-}
-
-// ---- Runs kept and strategy cards
-const runNodes = new Map();
-function drawRuns(shown) {
-  $('runs-empty').hidden = state.runs.length > 0;
-  place($('runs'), state.runs.map((r) => {
-    if (!runNodes.has(r.id)) {
-      const url = '/v1/runs/' + encodeURIComponent(r.id);
-      const link = h('a', { href: '#/runs/' + encodeURIComponent(r.id) }, r.id);
-      const verdicts = h('span', { class: 'verdicts' });
-      const files = h('span', { class: 'files' }, h('a', { href: url, 'aria-label': 'JSON of run ' + r.id }, 'JSON'),
-        h('a', { href: url + '/report.html', download: `sellout-${r.id}.html`, 'aria-label': 'HTML report of run ' + r.id }, 'HTML report'));
-      const node = h('li', null, h('span', null, link, h('time', { datetime: r.started_at }, when(r.started_at))),
-        h('span', null, r.parameters, verdicts), files);
-      runNodes.set(r.id, { node, link, verdicts });
-    }
-    const { node, link, verdicts } = runNodes.get(r.id);
-    const words = Object.entries(r.verdicts).map(([name, n]) => `${n} ${word(name)}`);
-    const going = state.snapshot && state.snapshot.run && state.snapshot.run.id === r.id;
-    words.push(r.finished ? 'finished' + (r.exit_code == null ? '' : ', exit code ' + r.exit_code) : going ? 'under way' : 'incomplete');
-    text(verdicts, words.join(' · '));
-    set(node, 'data-shown', shown === r.id);
-    set(link, 'aria-current', shown === r.id && 'true');
-    return node;
-  }));
-}
-function openCard(strategy) {
-  const card = $('card-' + strategy);
-  if (!card) return;
-  card.open = true;
-  card.firstElementChild.focus();
-  card.scrollIntoView();
-}
-const block = (title, label, content) => [h('h3', null, title), h('pre', { tabindex: 0, role: 'region', 'aria-label': label }, content)];
-function makeCard(c) {
-  const facts = [['guarantee', `${c.guarantee}: ${GUARANTEES[c.guarantee] || ''}`], ['fails when', c.fails_when],
-    ['oversells in', c.oversells_in], ['breaks', c.breaks.join(', ')], ['needs', c.needs.join(', ') || 'nothing'],
-    ['round trips', `${c.round_trips.sold} when it sells, ${c.round_trips.sold_out} when it is sold out`],
-    ['outside the lab', c.safe ? 'a sale may use it' : 'refused: unsafe'],
-    ['available', c.available ? 'yes' : 'no: ' + (c.unavailable_reason || 'no reason given')]].filter(([, fact]) => fact);
-  return h('details', { class: 'card', id: 'card-' + c.id },
-    h('summary', null, h('code', null, c.id), h('span', null, c.title + (c.available ? '' : ' (not available)'))),
-    h('dl', { class: 'terms' }, ...facts.flatMap(([term, fact]) => [h('dt', null, term), h('dd', null, fact)])),
-    ...block('How it works', c.id + ', description', c.doc),
-    ...c.statements.flatMap((s) => block(s.name, c.id + ', statement ' + s.name, s.text)),
-    ...block('Rust source', c.id + ', Rust source', c.source));
+  const { attempts, strategies } = run.parameters;
+  const [l, total] = [sale && sale.live, Math.max(1, strategies.length)];
+  const done = Math.min(1, (run.results.length + (l ? Math.min(1, l.answered / Math.max(1, attempts)) : 0)) / total);
+  $('progress').value = done;
+  text($('now-steps'), `${run.results.length} of ${total} strategies done${left(run.id, done)}`);
+  text($('progress-text'), l ? `${sale.strategy}: ${num(l.answered)} of ${num(attempts)} attempts answered · ${num(l.sold_units)} units sold · ` +
+    `${num(l.sold_out)} told sold out · ${num(l.contended)} contended · ${num(l.in_flight)} in flight`
+    : run.current ? `Now ${run.current.strategy}` : 'Between two strategies');
 }

@@ -22,8 +22,9 @@ const GUARANTEES = { exact: 'sells every unit and no more, whatever crashes', ne
   control: 'sells nothing: the ceiling of the harness' };
 
 // ---- DOM helpers
-function h(tag, attributes, ...children) {
-  const node = document.createElement(tag);
+const h = (tag, attributes, ...children) => filled(document.createElement(tag), attributes, children);
+const svg = (tag, attributes, ...children) => filled(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
+function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) set(node, name, value);
   node.append(...children.filter(Boolean));
   return node;
@@ -33,7 +34,13 @@ function set(node, name, value) {
   if (value == null || value === false) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
-const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, h('wbr')]); // snake_case may wrap after a _
+/** Words in which a command to type is set as one. */
+function say(node, words) {
+  if (node.textContent === words) return;
+  const typed = (part) => (part.startsWith('./run ') ? h('code', null, part) : breakable(part));
+  node.replaceChildren(...words.split(/(\.\/run \w+)/).flatMap(typed));
+}
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [h('wbr'), part] : part)); // snake_case may wrap after a _
 /** Brings `nodes` into order under `parent`, moving only what is out of place and keeping focus. */
 function place(parent, nodes) {
   const focused = document.activeElement; // moving a node takes its focus away
@@ -44,13 +51,15 @@ function place(parent, nodes) {
 
 // ---- What is shown
 const state = { report: false, snapshot: null, polled: null, newest: null, stored: new Map(), runs: [],
-  link: 'connecting', since: null, paused: false, shown: null };
-const route = () => (/^#\/runs\/([\w.-]+)$/.exec(location.hash) || [])[1];
+  cards: null, link: 'connecting', since: null, paused: false, shown: null };
+const lab = () => Boolean(state.snapshot && state.snapshot.lab);
+/** The run that was asked for from a page, while it can be stopped. */
+const labRun = () => [state.snapshot && state.snapshot.lab_run].find((r) => r && /^(running|cancelling)$/.test(r.state));
 
 /** The run to draw: the chosen one, else the live one, else the newest that is kept. */
 function view() {
   if (state.report) return { run: state.newest, running: false };
-  const [snapshot, chosen] = [state.snapshot, route()];
+  const [snapshot, chosen] = [state.snapshot, here.params.run];
   const live = state.link === 'polling' ? state.polled : snapshot && snapshot.run;
   if (chosen && !(live && live.id === chosen)) return { run: state.stored.get(chosen), stored: chosen, running: false };
   if (!live) return { run: state.newest, running: false };
@@ -73,7 +82,9 @@ function entriesOf({ run, running, sale }) {
       reason: running ? 'Its turn has not come yet.' : 'The run ended before its turn.' };
   });
 }
-const oversoldWords = (results) => results.slice(0, 3).map((r) => `${r.strategy} sold ${num(r.sold)} of ${num(r.opened)} units`).join(', ') +
+/** A surprise is named first; the others as they ran. */
+const oversoldWords = (results) => [...results].sort((a, b) => a.as_declared - b.as_declared).slice(0, 3)
+  .map((r, i) => (i ? `${r.strategy} ${num(r.sold)}` : `${r.strategy} sold ${num(r.sold)} of ${num(r.opened)} units`)).join(', ') +
   (results.length > 3 ? `, and ${results.length - 3} more.` : '.');
 
 /** The one sentence that a reader takes away, and its tone. */
@@ -87,10 +98,12 @@ function sentence({ run, running, stored }) {
   const over = having('OVERSOLD');
   if (running) {
     const at = current ? names.indexOf(current.strategy) : -1;
-    const now = 'Running: ' + (current ? `${current.strategy}, ${(at < 0 ? results.length : at) + 1} of ${total}` : `${results.length} of ${total} done`);
+    const place = (at < 0 ? results.length : at) + 1;
+    const now = 'Running: ' + (current ? `${current.strategy}, ${place} of ${total}` : `${results.length} of ${total} done`);
     return over.length ? [`${now}. So far ${oversoldWords(over)}`, 'bad'] : [now, 'none'];
   }
-  const cut = run.finished_at ? '' : `Incomplete run, ${results.length} of ${total} strategies. `;
+  const whole = run.finished_at && !run.cancelled;
+  const cut = whole ? '' : `${run.cancelled ? 'Cancelled' : 'Incomplete'} run, ${results.length} of ${total} strategies. `;
   const all = results.filter(judged).length;
   const worst = RANK.find((verdict) => judged({ verdict }) && having(verdict).length);
   if (!worst) return [cut + 'No strategy was judged.', 'none'];
@@ -101,36 +114,4 @@ function sentence({ run, running, stored }) {
   if (worst === 'HELD') return [cut + (all === 1 ? 'The one judged strategy HELD.' : `All ${all} judged strategies HELD.`), 'good'];
   if (worst === 'NOT_EXERCISED') return [lead + ', which proves nothing.', 'none'];
   return [`${lead}: ${found.map((r) => r.strategy).join(', ')}.`, 'bad'];
-}
-
-function drawVerdict(v) {
-  const [words, tone] = sentence(v);
-  const { run } = v;
-  if ($('verdict-sentence').textContent !== words) {
-    const [before, after] = words.split('./run load');
-    $('verdict-sentence').replaceChildren(before, after == null ? '' : h('code', null, './run load'), after || '');
-    document.title = words.slice(0, 70) + ' · sellout';
-  }
-  set($('verdict'), 'data-tone', tone);
-  const notice = state.report ? `Report of run ${run.id}. One file, no network.` : v.stored ? `Stored run ${v.stored}. ` : '';
-  const back = v.stored ? h('a', { href: '#/' }, 'Back to the newest run') : '';
-  if (!$('notice').textContent.startsWith(notice || '–')) $('notice').replaceChildren(notice, back);
-  $('notice').hidden = !notice;
-  const results = run ? run.results : [];
-  const tally = RANK.map((name) => [name, results.filter((r) => r.verdict === name).length]).filter(([, n]) => n);
-  const parts = tally.map(([name, n]) => `${mark(name)}\u2060\u00A0${n}\u00A0${word(name)}  · `);
-  const surprises = results.filter((r) => r.as_declared === false).map((r) => r.strategy).join(', ');
-  const declared = surprises ? `SURPRISE: ${surprises} not as declared` : parts.length ? 'every verdict as declared' : '';
-  if ($('verdict-counts').textContent !== parts.join('') + declared) {
-    $('verdict-counts').replaceChildren(parts.join(''), surprises ? h('b', { 'data-surprise': true }, declared) : declared);
-  }
-  if (!run) return text($('parameters'), '');
-  const { parameters: p, environment: e } = run;
-  text($('parameters'), [count(p.stock, 'unit'), count(p.attempts, 'attempt'), count(p.buyers, 'buyer') + ' at once',
-    p.quantity > 1 && p.quantity + ' units per order', p.per_buyer_limit && `at most ${p.per_buyer_limit} per buyer`,
-    'scenario ' + p.scenario, 'seed ' + p.seed, 'PostgreSQL ' + e.postgres.replace(/^postgres(ql)?\s+/i, ''),
-    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), e.redlock, e.zookeeper, e.etcd, count(e.cores, 'core'), when(run.started_at)].filter(Boolean).join(' · '));
-  const where = [e.cpu, e.memory_mib && num(e.memory_mib) + ' MiB', e.os, e.build, `sellout ${e.sellout} ${e.commit}`.trim(),
-    e.private_servers ? 'private throw-away servers' : 'servers that others may use too'];
-  text($('machine'), `Measured on ${where.filter(Boolean).join(' · ')}.`);
 }

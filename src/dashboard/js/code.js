@@ -1,0 +1,1 @@
+// Highlighting of SQL, Lua and Rust.

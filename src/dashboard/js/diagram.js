@@ -1,0 +1,1 @@
+// The space-time diagram: one lane per buyer, one for the store.

@@ -1,0 +1,1 @@
+// A recorded trace, step by step.
