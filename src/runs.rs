@@ -135,6 +135,7 @@ fn summary(run: &Run) -> RunSummary {
         id: run.id.clone(),
         started_at: run.started_at.clone(),
         finished: run.finished_at.is_some(),
+        cancelled: run.cancelled,
         exit_code: run.exit_code,
         parameters: in_words(&run.parameters),
         verdicts,

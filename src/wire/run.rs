@@ -194,6 +194,9 @@ pub struct RunSummary {
     pub started_at: String,
     /// Did it end by itself?
     pub finished: bool,
+    /// Was it told to end before its time?
+    #[serde(default)]
+    pub cancelled: bool,
     /// Exit code of the load test.
     pub exit_code: Option<u8>,
     /// Scenario and sizes in words.

@@ -1,18 +1,20 @@
 // The board of one run: its verdict in words first, then everything that the words rest on.
-/** The worst strategy of which there is a trace, and the words that lead to it. */
-function witness(run) {
+/** Where to go next, and in which words: to the trace of the worst strategy that has one, else to a first run. */
+function onward({ run, stored }) {
+  if (!run) return lab() && !stored ? [linkTo('new'), 'Start one from here →'] : [];
+  const to = (r) => linkTo('trace', run.id, r.strategy, 1);
   const traced = run.results.filter((r) => r.trace);
   const [worst] = traced.filter((r) => r.verdict === 'OVERSOLD').sort((a, b) => b.oversold - a.oversold);
-  if (worst) return [worst, `See how ${worst.strategy} did it →`];
-  return traced.length ? [traced[0], `See the closest call of ${traced[0].strategy} →`] : [];
+  if (worst) return [to(worst), `See how ${worst.strategy} did it →`];
+  return traced.length ? [to(traced[0]), `See the closest call of ${traced[0].strategy} →`] : [];
 }
 function drawVerdict(v) {
   const [[words, tone], { run }] = [sentence(v), v];
   say($('verdict-sentence'), words);
   set($('verdict'), 'data-tone', tone);
-  const [shown, see] = run ? witness(run) : [];
-  $('see-how').hidden = !shown;
-  if (shown) set($('see-how'), 'href', linkTo('trace', run.id, shown.strategy, 1));
+  const [address, see] = onward(v);
+  $('see-how').hidden = !address;
+  set($('see-how'), 'href', address);
   text($('see-how'), see || '');
   const failed = state.snapshot && state.snapshot.lab_run;
   const notice = state.report ? `Report of run ${run.id}. One file, no network.` : v.stored ? `Stored run ${v.stored}. `

@@ -17,15 +17,16 @@ function complain(id, error) {
   if (error) $(id).focus();
 }
 async function stop(event) {
-  const { run } = event.currentTarget.dataset;
+  const { stops } = event.currentTarget.dataset;
   if (event.currentTarget.getAttribute('aria-disabled')) return;
-  const where = here.page === 'new' ? 'new-error' : 'lab-error';
+  const where = here.page === 'new' ? 'new-error' : 'now-error';
   complain(where);
-  try { await send('POST', `/v1/lab/runs/${encodeURIComponent(run)}/cancel`); } catch (e) { complain(where, e); }
+  try { await send('POST', `/v1/lab/runs/${encodeURIComponent(stops)}/cancel`); } catch (e) { complain(where, e); }
 }
 for (const id of ['stop', 'new-stop']) $(id).addEventListener('click', stop);
 
 // ---- Faults: the buttons show what is on, not what was pressed
+const faultName = (fault) => fault.replace(/_(ms|every)$/, '').replace(/_/g, ' ');
 const faultsOn = () => (state.snapshot && state.snapshot.faults) || null;
 function drawLab() {
   const on = faultsOn();
@@ -35,6 +36,8 @@ function drawLab() {
     set(button, 'aria-pressed', String(on[fault] != null));
     text(button.querySelector('b'), on[fault] == null ? 'off' : 'on' + (String(on[fault]) === argument ? '' : `, ${num(on[fault])}`));
   }
+  const broken = Object.keys(on || {}).filter((fault) => on[fault] != null).map((fault) => `${faultName(fault)} ${num(on[fault])}`);
+  text($('lab-on'), broken.join(', ') || 'nothing is broken');
 }
 async function breakOrMend(event) {
   complain('lab-error');
@@ -44,7 +47,7 @@ async function breakOrMend(event) {
   try {
     await send('PUT', '/v1/lab/faults', on);
     if (state.snapshot) state.snapshot.faults = on;
-    text($('announce'), `${fault.replace(/_/g, ' ')}: ${on[fault] == null ? 'off' : 'on'}.`);
+    text($('announce'), `${faultName(fault)}: ${on[fault] == null ? 'off' : 'on'}.`);
   } catch (e) { complain('lab-error', e); }
   redraw(true);
 }

@@ -1,6 +1,6 @@
 // A new run from the page: the form, the command that asks for the same, and what the service says to it.
-const NUMBERS = ['buyers', 'attempts', 'stock', 'quantity', 'per_buyer_limit', 'seed', 'race_window_ms'];
-const FAULTS = ['pause_holder_ms', 'drop_reply_every', 'slow_store_ms'];
+const NUMBERS = ['buyers', 'attempts', 'stock', 'quantity', 'per_buyer_limit', 'race_window_ms', 'seed'];
+const FAULTS = { pause_holder_ms: 'pause-holder', drop_reply_every: 'drop-reply', slow_store_ms: 'slow-store' };
 const USUAL = { buyers: 200, attempts: 2000, stock: 100, quantity: 1, scenario: 'rush' };
 const PRESETS = { quick: { ...USUAL, strategies: ['naive', 'atomic_update', 'row_lock', 'redis_lua'] },
   hot: { ...USUAL, buyers: 400, attempts: 8000, stock: 10 }, crowd: { ...USUAL, buyers: 2000, attempts: 20000, stock: 1000 },
@@ -14,11 +14,12 @@ function asked() {
   const named = boxes().filter((box) => box.checked).map((box) => box.value);
   const all = named.length === boxes().filter((box) => !box.disabled).length;
   return { strategies: all ? ['all'] : named, scenario: field('scenario').value, ...Object.fromEntries(NUMBERS.flatMap(number)),
-    faults: Object.fromEntries(FAULTS.flatMap(number)) };
+    faults: Object.fromEntries(Object.keys(FAULTS).flatMap(number)) };
 }
 function commandOf({ faults, ...rest }) {
-  const options = Object.entries({ ...rest, ...faults }).map(([name, value]) => `--${name.replace(/_/g, '-')} ${value}`);
-  return ['./run load --host ' + location.origin, ...options].join(' ');
+  const options = Object.entries(rest).map(([name, value]) => `--${name.replace(/_/g, '-')} ${value}`);
+  const broken = Object.entries(faults).map(([name, value]) => `--fault ${FAULTS[name]}=${value}`);
+  return ['./run load --host ' + location.origin, ...options, ...broken].join(' ');
 }
 function drawCommand() {
   text($('new-command'), commandOf(asked()));
@@ -29,7 +30,7 @@ function choose(fits) {
   drawCommand();
 }
 function preset(name) {
-  for (const key of [...NUMBERS, ...FAULTS]) field(key).value = PRESETS[name][key] == null ? '' : PRESETS[name][key];
+  for (const key of [...NUMBERS, ...Object.keys(FAULTS)]) field(key).value = PRESETS[name][key] == null ? '' : PRESETS[name][key];
   field('scenario').value = PRESETS[name].scenario;
   choose(PRESETS[name].strategies ? (id) => PRESETS[name].strategies.includes(id) : () => true);
 }
@@ -68,7 +69,7 @@ pages.new = {
     if (on && state.cards && !boxes().length) makeChoices();
     $('new-busy').hidden = !busy;
     if (busy) text($('new-busy-words'), `Run ${busy.id} is ${busy.state === 'cancelling' ? 'being stopped' : 'under way'}: ${busy.command}`);
-    set($('new-stop'), 'data-run', busy && busy.id);
+    set($('new-stop'), 'data-stops', busy && busy.id);
     set($('new-stop'), 'aria-disabled', Boolean(busy && busy.state === 'cancelling'));
     set($('new-start'), 'aria-disabled', Boolean(busy));
   },

@@ -14,7 +14,7 @@ function drawNow({ run, running, sale }) {
   const own = labRun();
   const starting = own && !(run && run.id === own.id);
   $('now').hidden = !running && !(starting && !here.params.run);
-  set($('stop'), 'data-run', own && own.id);
+  set($('stop'), 'data-stops', own && own.id);
   $('stop').hidden = !own;
   set($('stop'), 'aria-disabled', Boolean(own && own.state === 'cancelling'));
   text($('stop'), own && own.state === 'cancelling' ? 'Stopping…' : 'Stop');

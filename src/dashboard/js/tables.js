@@ -73,7 +73,7 @@ function drawSpeed(shown, all) {
 }
 /** The sentence that a dashboard of counters would never say. */
 function drawHealthy(results) {
-  const [r] = results.filter((one) => one.verdict === 'OVERSOLD' && one.left >= 0).sort((a, b) => b.oversold - a.oversold);
+  const [r] = results.filter((one) => one.verdict === 'OVERSOLD' && one.left != null && one.left >= 0).sort((a, b) => b.oversold - a.oversold);
   text($('healthy'), r ? `The counter of ${r.strategy} ends at a healthy-looking ${num(r.left)} left, though ` +
     `${count(r.oversold, 'unit')} too many were sold. ` : '');
 }
