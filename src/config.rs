@@ -172,11 +172,12 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_LOCK_LEASE_MS", default_value_t = 10_000)]
     pub lock_lease_ms: u64,
 
-    /// Orders of one strategy that are worked on at once.
+    /// Orders of one strategy that are worked on at once. (Not of group_commit and redis_lua_batched, which
+    /// keep a line of their own.)
     #[arg(long, env = "SELLOUT_IN_FLIGHT_MAX", default_value_t = 512)]
     pub in_flight_max: usize,
 
-    /// Orders of one strategy that wait for that; one more is told at once that nothing was taken.
+    /// Orders of one strategy that wait for that, or stand in its line; one more is told at once that nothing was taken.
     #[arg(long, env = "SELLOUT_QUEUE_MAX", default_value_t = 4_096)]
     pub queue_max: usize,
 

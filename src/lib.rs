@@ -11,17 +11,20 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
+//! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, lab, access, config, dashboard; never sqlx, redis, locks |
 //! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, config, wire |
 //! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
-//! | [`strategies`] | sale, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
+//! | [`strategies`] | sale, faults, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
 //! | [`pipeline`] | ledger, stock, batch, backends, patience, config, sale, wire |
 //! | [`batch`] | sale |
 //! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |
 //! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
-//! | [`backends`], [`patience`] | config, sale |
-//! | [`feed`], [`runs`] | checkout, runs, dashboard, wire |
+//! | [`backends`], [`patience`] | config, faults, sale |
+//! | [`faults`] | sale, wire |
+//! | [`lab`] | faults, runs, services, sale, wire |
+//! | [`feed`] | checkout, runs, lab, wire |
+//! | [`runs`] | dashboard, wire |
 //! | [`sale`], [`dashboard`] | wire |
 //! | [`config`] | access |
 //! | [`access`] | sale |
@@ -70,9 +73,13 @@ pub mod backends;
 
 pub mod patience;
 
+pub mod faults;
+
 pub mod access;
 
 pub mod runs;
+
+pub mod lab;
 
 pub mod feed;
 

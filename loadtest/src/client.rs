@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use sellout::wire::{
-    Audit, CartItem, Environment, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
+    Audit, CartItem, Environment, Faults, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
     StrategyCard, Tally,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -120,6 +120,16 @@ impl Service {
     /// Shows the run so far.
     pub async fn put_run(&self, run: &Run) -> Result<(), Failure> {
         self.put(&format!("/v1/runs/{}", run.id), run).await
+    }
+
+    /// What goes wrong there on purpose.
+    pub async fn faults(&self) -> Result<Faults, Failure> {
+        json(self.read("/v1/lab/faults").await?).await
+    }
+
+    /// Switches that on and off.
+    pub async fn put_faults(&self, faults: &Faults) -> Result<(), Failure> {
+        self.put("/v1/lab/faults", faults).await
     }
 
     /// The service's one-file report of a run.

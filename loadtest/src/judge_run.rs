@@ -66,6 +66,7 @@ impl Desk {
                 units: self.opening,
                 strategy: card.id.clone(),
                 per_buyer_limit: self.args.limit(),
+                race_window_ms: self.args.window(),
                 ..NewSale::default()
             };
             opened.push(self.service.open_sale(&sale).await?);

@@ -17,6 +17,7 @@ mod crowd;
 mod deliver;
 mod ending;
 mod exit;
+mod fault;
 mod hall;
 mod history;
 mod interrupt;

@@ -3,7 +3,7 @@
 
 use sellout::wire::{Environment, Parameters, Run};
 
-use crate::report::{CAVEAT, COLUMNS, Marks, cells, reasons};
+use crate::report::{CAVEAT, COLUMNS, Marks, cells, reasons, window};
 
 /// A page that stands alone.
 pub fn page(run: &Run, repeat: &str, ending: &str) -> String {
@@ -44,8 +44,9 @@ fn table(run: &Run) -> String {
 
 fn crowd(p: &Parameters) -> String {
     let limit = p.per_buyer_limit.map(|limit| format!(", at most {limit} per buyer")).unwrap_or_default();
+    let window = window(p).map(|window| format!(", **{window}**")).unwrap_or_default();
     format!(
-        "{}: {} units, {} attempts by {} buyers at once, {} per order{limit}, seed {}.\n\n",
+        "{}: {} units, {} attempts by {} buyers at once, {} per order{limit}, seed {}{window}.\n\n",
         p.scenario, p.stock, p.attempts, p.buyers, p.quantity, p.seed
     )
 }

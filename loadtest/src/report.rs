@@ -1,6 +1,6 @@
 //! The verdict table, for people at a terminal. A verdict is a word; the mark beside it is for the eye.
 
-use sellout::wire::{Evidence, Latency, Run, RunResult, Verdict};
+use sellout::wire::{Evidence, Latency, Parameters, Run, RunResult, Verdict};
 
 use crate::verdict::ledger_was_read;
 
@@ -110,6 +110,12 @@ pub fn reasons(run: &Run) -> impl Iterator<Item = (&str, &str)> {
     run.results.iter().filter(speaks).map(|row| (row.strategy.as_str(), row.reason.as_str()))
 }
 
+/// What must stand beside every number of a run whose race was helped along.
+pub fn window(p: &Parameters) -> Option<String> {
+    let ms = p.race_window_ms.filter(|ms| *ms > 0)?;
+    Some(format!("artificial window of {ms} ms between read and write"))
+}
+
 /// The whole table with what belongs under it.
 pub fn table(run: &Run, repeat: &str, ending: &str, marks: Marks) -> String {
     let head: Vec<String> = COLUMNS.iter().map(|c| (*c).to_owned()).collect();
@@ -118,6 +124,9 @@ pub fn table(run: &Run, repeat: &str, ending: &str, marks: Marks) -> String {
     let said: String = reasons(run).map(|(strategy, reason)| format!(" {strategy}: {reason}\n")).collect();
     if !said.is_empty() {
         text.push_str(&format!("{said}\n"));
+    }
+    if let Some(window) = window(&run.parameters) {
+        text.push_str(&format!(" With an {window}.\n"));
     }
     text.push_str(&format!(" {CAVEAT}\n Repeat: {repeat}\n {ending}\n"));
     text

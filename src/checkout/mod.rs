@@ -162,14 +162,18 @@ impl Checkout {
         if open.flag.refuses(&order) {
             return self.unasked(&open, &order, started, Ok(Placed::SoldOut));
         }
+        let in_line = open.spec.queues && order.hold_ms.is_none();
+        if in_line && open.strategy().is_ok_and(Strategy::has_line) {
+            return self.place_in_line(open, order, None).await;
+        }
         // Whoever hangs up while he waits here leaves the queue; from then on the order is finished without
         // him.
         let admitted = match self.admission.enter(open.spec.id).await {
             Ok(permit) => permit,
             Err(e) => return self.unasked(&open, &order, Instant::now(), Err(e)),
         };
-        if open.spec.queues && order.hold_ms.is_none() {
-            return self.place_in_line(open, order, admitted).await;
+        if in_line {
+            return self.place_in_line(open, order, Some(admitted)).await;
         }
         let (this, sale) = (Arc::clone(self), Arc::clone(&open));
         // The deadline cuts the wait; a retry with the same key will learn how the order ended.
@@ -194,7 +198,7 @@ impl Checkout {
         self: &Arc<Self>,
         open: Arc<OpenSale>,
         order: Order,
-        admitted: OwnedSemaphorePermit,
+        admitted: Option<OwnedSemaphorePermit>,
     ) -> Result<Placed, Error> {
         let (started, deadline) = (Instant::now(), self.backends.limits.order_deadline());
         let mine = open.counters.enter();

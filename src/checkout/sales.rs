@@ -121,6 +121,7 @@ impl Checkout {
     pub(super) async fn look_again(&self, open: &OpenSale) -> Result<Arc<OpenSale>, Error> {
         let gone = || Error::Unavailable("the sale is gone".into());
         let sale = ledger::sale(&self.backends.pg_reads, open.sale.id).await?.ok_or_else(gone)?;
+        let sale = Sale { race_window: open.sale.race_window, ..sale };
         let (spec, strategy) = self.strategy(&sale.strategy)?;
         let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = sales.get(&sale.id);

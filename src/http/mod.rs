@@ -7,11 +7,13 @@ mod changes;
 mod environment;
 mod events;
 mod health;
+mod lab;
 mod lives;
 mod openapi;
 mod orders;
 pub mod problem;
 pub mod rate;
+mod reply;
 mod runs;
 mod sales;
 mod strategies;
@@ -31,11 +33,13 @@ use crate::access::{Access, Caller, Denied};
 use crate::checkout::{Checkout, OpenSale};
 use crate::config::Idempotency;
 use crate::feed::Feed;
+use crate::lab::Lab;
 use crate::runs::Runs;
 use crate::wire::Environment;
 
 pub use openapi::document;
 use problem::Problem;
+pub use reply::hold_wire;
 pub use sales::glance;
 pub use strategies::card;
 
@@ -51,6 +55,8 @@ pub struct State {
     pub idempotency: Idempotency,
     /// Kept runs.
     pub runs: Arc<Runs>,
+    /// Runs that a page asks for, and what goes wrong on purpose.
+    pub lab: Arc<Lab>,
     /// What pages listen to.
     pub feed: Arc<Feed>,
     /// Where this runs.
@@ -84,8 +90,13 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/v1/strategies").get(strategies::list))
         .service(at("/v1/environment").get(environment::show))
         .service(at("/v1/runs").get(runs::list))
-        .service(at("/v1/runs/{run}").get(runs::show).put(runs::keep))
+        .service(at("/v1/runs/{run}").get(runs::show).put(runs::keep).delete(runs::forget))
         .service(at("/v1/runs/{run}/report.html").get(runs::report))
+        .service(at("/v1/lab/runs").post(lab::start))
+        .service(at("/v1/lab/runs/current").get(lab::current))
+        .service(at("/v1/lab/runs/{run}/cancel").post(lab::cancel))
+        .service(at("/v1/lab/faults").get(lab::faults).put(lab::set_faults))
+        .service(at("/v1/lab/faults/kill-redis").post(lab::kill_redis))
         .service(at("/v1/events").get(events::listen))
         .service(at("/livez").get(health::livez))
         .service(at("/readyz").get(health::readyz))

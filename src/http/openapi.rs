@@ -4,7 +4,9 @@ use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
 use super::problem::{self, KINDS, Problem};
-use super::{audit, batches, changes, environment, events, health, lives, orders, runs, sales, strategies};
+use super::{
+    audit, batches, changes, environment, events, health, lab, lives, orders, runs, sales, strategies,
+};
 use crate::wire;
 
 /// OpenAPI 3.1.
@@ -38,6 +40,13 @@ use crate::wire;
         runs::show,
         runs::report,
         runs::keep,
+        runs::forget,
+        lab::start,
+        lab::current,
+        lab::cancel,
+        lab::faults,
+        lab::set_faults,
+        lab::kill_redis,
         events::listen,
         health::livez,
         health::readyz,

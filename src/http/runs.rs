@@ -54,11 +54,39 @@ pub async fn keep(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     state.lab_only(&request)?;
-    let run: Run = body::json(&request, payload, LARGE).await?;
+    let mut run: Run = body::json(&request, payload, LARGE).await?;
     if run.id != *id {
         return Err(Problem::because(&problem::VALIDATION, "id: must be the same in path and body."));
     }
+    let before = state.runs.newest().filter(|before| before.id == run.id);
+    run.viewers_max = state.feed.viewers_since(before.map(|before| before.viewers_max));
+    let over = run.exit_code.is_some();
+    run.faults = state.lab.faults_of(&run);
     state.runs.keep(run).await?;
+    if over {
+        state.lab.calm();
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Forgets a run and its files. Lab only.
+#[utoipa::path(
+    delete, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path)),
+    responses(
+        (status = 204), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "run-active"),
+    )
+)]
+pub async fn forget(
+    request: HttpRequest,
+    state: web::Data<State>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    state.lab_only(&request)?;
+    if state.lab.is_active(&id) {
+        return Err(Problem::because(&problem::RUN_ACTIVE, "It is under way: cancel it first."));
+    }
+    state.runs.forget(&id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

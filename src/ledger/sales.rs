@@ -112,6 +112,7 @@ fn from_row(row: &PgRow) -> Result<Sale, sqlx::Error> {
         opened_at: row.try_get("opened_at")?,
         epoch: row.try_get("epoch")?,
         hours: hours(row)?,
+        race_window: None,
     })
 }
 

@@ -23,6 +23,7 @@
 use sqlx::postgres::PgPool;
 
 use super::fenced_take;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -54,6 +55,7 @@ pub(super) async fn take(
     }
     // Should the lock be lost here, whoever enters reads the same `left`. The row knows our token and theirs
     // only when they are written: if we are first, ours is the newest it has seen, and so is theirs after.
+    faults::window(sale).await;
     let write = ledger::bind(WRITE, order).bind(left - order.quantity).bind(token);
     match write.fetch_optional(&mut *pg).await.map_err(at_write)? {
         Some(_) => Ok(Outcome::Sold(order.id)),

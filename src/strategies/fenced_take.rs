@@ -10,6 +10,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -58,6 +59,7 @@ pub(super) async fn take(
         return Ok(Taken::Answer(Outcome::SoldOut));
     }
     // Should the lock be lost here, whoever enters claims a newer token, and our write finds no row.
+    faults::window(sale).await;
     let target = left - order.quantity;
     let written = ledger::bind(WRITE, order).bind(target).bind(fence).fetch_optional(&mut *pg).await;
     match written.map_err(at_write)? {

@@ -74,7 +74,8 @@ struct GroupCommit {
 impl GroupCommit {
     fn new(backends: &Backends) -> GroupCommit {
         let limits = &backends.limits;
-        let size = Size { waiting_max: limits.queue_max, batch_max: BATCH_MAX, wait_max: limits.wait() };
+        let size =
+            Size { waiting_max: limits.queue_max, batch_max: BATCH_MAX, wait_max: limits.queue_wait() };
         let line = |_| {
             let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
             Line::open(&Handle::current(), size, move |batch| writer.clone().write(batch))
@@ -106,6 +107,10 @@ impl Strategy for GroupCommit {
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         // Also those of buyers who have hung up, and of other sales in the same line.
         Ok(self.line(sale.id).owed() as u64)
+    }
+
+    fn has_line(&self) -> bool {
+        true
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

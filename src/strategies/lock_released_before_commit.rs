@@ -26,6 +26,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -83,6 +84,7 @@ async fn take_on(pg: &mut PgConnection, sale: &Sale, order: &Order) -> Result<Ou
         tx.rollback().await.map_err(before_write)?;
         return Ok(Outcome::SoldOut);
     }
+    faults::window(sale).await;
     tx.commit().await.map_err(at_write)?;
     Ok(Outcome::Sold(order.id))
 }

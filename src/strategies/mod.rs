@@ -145,6 +145,12 @@ pub trait Strategy: Send + Sync {
         Ok(0)
     }
 
+    /// Does it keep its buyers in a line of its own, so long and no longer, each so long and no longer? Then
+    /// they are not counted among those who are worked on: another queue in front only makes batches small.
+    fn has_line(&self) -> bool {
+        false
+    }
+
     /// The statement after which what can be read is durable, for who commits without waiting for the disk:
     /// whatever is said to a buyer on the ground of an order that was found waits for it, on the connection
     /// that found it.

@@ -27,6 +27,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -85,6 +86,7 @@ impl Strategy for Naive {
         }
         // Between the read above and the write below any number of other buyers may read the same `left`,
         // pass the same check and take the same last unit.
+        faults::window(sale).await;
         let target = left - order.quantity;
 
         let written = ledger::bind(WRITE, order).bind(target).fetch_one(&mut *pg).await;

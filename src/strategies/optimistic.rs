@@ -25,6 +25,7 @@ use sqlx::Row;
 use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::patience::Patience;
 use crate::sale::{Back, Error, Order, Outcome, Sale};
@@ -81,6 +82,7 @@ impl Strategy for Optimistic {
                 return Ok(Outcome::SoldOut);
             }
             // Others may write now. If one does, `version` is no longer there and our write finds no row.
+            faults::window(sale).await;
             let swapped = ledger::bind(SWAP, order).bind(left).bind(version).fetch_optional(&mut *pg);
             if swapped.await.map_err(at_write)?.is_some() {
                 return Ok(Outcome::Sold(order.id));

@@ -25,6 +25,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -77,6 +78,7 @@ impl Strategy for PgAdvisorySameStatement {
             tx.rollback().await.map_err(before_write)?;
             return Ok(Outcome::SoldOut);
         }
+        faults::window(sale).await;
         let written = ledger::bind(WRITE, order).bind(left - order.quantity).fetch_one(&mut *tx).await;
         written.map_err(at_write)?;
         tx.commit().await.map_err(at_write)?;

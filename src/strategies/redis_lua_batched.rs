@@ -92,6 +92,10 @@ impl Strategy for RedisLuaBatched {
         self.pipeline.pending(sale).await
     }
 
+    fn has_line(&self) -> bool {
+        true
+    }
+
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
         self.pipeline.left(sale).await
     }

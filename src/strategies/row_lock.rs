@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
@@ -71,6 +72,7 @@ impl Strategy for RowLock {
             tx.rollback().await.map_err(before_write)?;
             return Ok(Outcome::SoldOut);
         }
+        faults::window(sale).await;
         // An error here ends the transaction, and with it the lock; COMMIT has not been sent.
         ledger::bind(TAKE, order).fetch_one(&mut *tx).await.map_err(at_write)?;
         tx.commit().await.map_err(at_write)?;

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write, is_conflict};
 use crate::patience::Patience;
 use crate::sale::{Back, Error, Order, Outcome, Sale};
@@ -81,6 +82,7 @@ impl Serializable {
             tx.rollback().await.map_err(before_write)?;
             return Ok(Try::Done(Outcome::SoldOut));
         }
+        faults::window(sale).await;
         match ledger::bind(WRITE, order).bind(left - order.quantity).fetch_one(&mut *tx).await {
             Err(e) if is_conflict(&e) => return Ok(Try::Conflict),
             written => written.map_err(at_write)?,

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::wire::{Guarantee, RoundTrips};
@@ -82,6 +83,7 @@ impl Strategy for SkipLockedCount {
             return Ok(Outcome::SoldOut);
         }
         // No other buyer can see, let alone lock, what is recorded here before it is committed.
+        faults::window(sale).await;
         ledger::bind(RECORD, order).fetch_one(&mut *tx).await.map_err(at_write)?;
         tx.commit().await.map_err(at_write)?;
         Ok(Outcome::Sold(order.id))

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -71,6 +72,7 @@ impl Strategy for UnguardedDecrement {
             return Ok(Outcome::SoldOut);
         }
         // Here every other buyer who saw the same `left` stands beside us, and none of us will look again.
+        faults::window(sale).await;
         let written = ledger::bind(WRITE, order).fetch_one(&mut *pg).await;
         written.map_err(at_write)?;
         Ok(Outcome::Sold(order.id))

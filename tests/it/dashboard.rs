@@ -209,7 +209,9 @@ async fn a_run_is_seen_as_it_happens_and_ends_with_the_numbers_that_sql_counts()
         return size('[data-strategy=naive] .oversold') / size('body')";
     assert!(browser.script(size, &[]).await.as_f64() >= Some(3.0), "the number is not the loudest thing");
 
-    let listed = browser.text("#runs li").await;
+    browser.script("location.hash = '#/runs'", &[]).await;
+    browser.wait_for("document.querySelector('#runs tr')", SOON).await;
+    let listed = browser.text("#runs tr").await;
     assert!(listed.contains(&run.id) && listed.contains("1 HELD · 1 OVERSOLD"), "{listed}");
     let asked = browser.requests().await;
     let ours = |url: &&String| url.starts_with(&format!("{}/", service.api.url));
@@ -322,7 +324,7 @@ async fn it_sorts_by_keyboard(browser: &Browser) {
         return head && { column: head.textContent, sort: head.getAttribute('aria-sort'),
             first: document.querySelector('#ledger tbody th').textContent }";
     let mut at = Value::Null;
-    for _ in 0..60 {
+    for _ in 0..120 {
         browser.press(TAB).await;
         at = browser.script(here, &[]).await;
         if at["column"] == "oversold" {
@@ -364,7 +366,7 @@ async fn hostile_words_stay_words() {
         for hostile in &hostile {
             assert!(words.contains(hostile), "{page} does not show {hostile}");
         }
-        let names = "return [...document.querySelectorAll('.tile h3')].map((h) => h.textContent)";
+        let names = "return [...document.querySelectorAll('.tile h4')].map((h) => h.textContent)";
         let names = browser.script(names, &[]).await;
         assert!(names.as_array().is_some_and(|n| n.contains(&json!(HOSTILE))), "{page}: {names}");
         let owned = browser.script("return [window.owned ?? 0, document.images.length]", &[]).await;

@@ -9,6 +9,7 @@ use sellout::strategies::{ALL, Need, Spec};
 use sellout::wire::{Guarantee, Run, Verdict};
 use sqlx::PgPool;
 
+use crate::support::process::children_of;
 use crate::support::{eventually, fresh_database, servers};
 
 const ADDRESSES: [&str; 5] = ["DATABASE_URL", "REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"];
@@ -165,15 +166,4 @@ async fn ctrl_c_ends_the_demo_with_its_servers_and_keeps_what_was_sold() {
     let run = read_run(&kept.join("run.json"));
     assert_eq!(run.exit_code, Some(130));
     assert!(run.results[0].evidence.sold > 0, "what was sold until then is judged: {:?}", run.results[0]);
-}
-
-fn children_of(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    let of =
-        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-    tasks
-        .flat_map(|t| {
-            of(t.expect("a thread")).split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect()
 }

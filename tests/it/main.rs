@@ -12,6 +12,8 @@ mod dashboard;
 mod demo;
 mod faults;
 mod growth;
+mod lab;
+mod lab_faults;
 mod lifecycle;
 mod scenarios;
 mod services;

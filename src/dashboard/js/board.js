@@ -3,7 +3,8 @@
 function witness(run) {
   const traced = run.results.filter((r) => r.trace);
   const [worst] = traced.filter((r) => r.verdict === 'OVERSOLD').sort((a, b) => b.oversold - a.oversold);
-  return worst ? [worst, `See how ${worst.strategy} did it →`] : traced.length ? [traced[0], `See the closest call of ${traced[0].strategy} →`] : [];
+  if (worst) return [worst, `See how ${worst.strategy} did it →`];
+  return traced.length ? [traced[0], `See the closest call of ${traced[0].strategy} →`] : [];
 }
 function drawVerdict(v) {
   const [[words, tone], { run }] = [sentence(v), v];
@@ -29,13 +30,14 @@ function drawVerdict(v) {
   text($('parameters'), run ? parametersOf(run) : '');
   const artificial = run && run.parameters.race_window_ms;
   $('artificial').hidden = !artificial;
-  if (artificial) text($('artificial'), `Artificial race window: ${num(artificial)} ms were put between read and write. Without it fewer buyers meet.`);
+  text($('artificial'), `Artificial race window: ${num(artificial)} ms were put between read and write. Without it fewer buyers meet.`);
 }
 function parametersOf({ parameters: p, environment: e, started_at: started }) {
   return [count(p.stock, 'unit'), count(p.attempts, 'attempt'), count(p.buyers, 'buyer') + ' at once',
     p.quantity > 1 && p.quantity + ' units per order', p.per_buyer_limit && `at most ${p.per_buyer_limit} per buyer`,
     'scenario ' + p.scenario, 'seed ' + p.seed, 'PostgreSQL ' + e.postgres.replace(/^postgres(ql)?\s+/i, ''),
-    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), e.redlock, e.zookeeper, e.etcd, count(e.cores, 'core'), when(started)].filter(Boolean).join(' · ');
+    e.redis && 'Redis ' + e.redis.replace(/^redis\s+/i, ''), e.redlock, e.zookeeper, e.etcd, count(e.cores, 'core'), when(started)]
+    .filter(Boolean).join(' · ');
 }
 function drawCaveats(run) {
   const { environment: e, co_located: together, faults = [] } = run;
@@ -53,11 +55,13 @@ function drawCaveats(run) {
     $(id).hidden = !words;
   }
 }
-const faultWords = (f) => `${f.fault.replace(/_/g, ' ')} ${f.argument == null ? 'off' : num(f.argument)} at ${seconds(f.at_ms)}` + (f.strategy ? ` (${f.strategy})` : '');
+const faultWords = (f) => `${f.fault.replace(/_/g, ' ')} ${f.argument == null ? 'off' : num(f.argument)} at ${seconds(f.at_ms)}` +
+  (f.strategy ? ` (${f.strategy})` : '');
 
 /** Where each report of a run is. What is in the page already needs no network, so a report has none of these. */
-const files = (id) => [['HTML', '/report.html'], ['JSON', ''], ['Markdown', '/report.md'], ['CSV', '/report.csv'], ['Series', '/series.csv'],
-  ['zip', '/run.zip']].map(([name, end]) => h('a', { href: `/v1/runs/${encodeURIComponent(id)}${end}`, download: '', 'aria-label': `${name} of run ${id}` }, name));
+const FILES = { HTML: '/report.html', JSON: '', Markdown: '/report.md', CSV: '/report.csv', Series: '/series.csv', zip: '/run.zip' };
+const files = (id) => Object.entries(FILES).map(([name, end]) =>
+  h('a', { href: `/v1/runs/${encodeURIComponent(id)}${end}`, download: '', 'aria-label': `${name} of run ${id}` }, name));
 
 pages.board = {
   open({ run }) { if (run) loadRun(run); },
@@ -80,14 +84,15 @@ pages.board = {
     $('tiles-none').hidden = shown.length > 0;
     drawTiles(shown, run);
     drawCurves(shown, run);
-    const judgedOnes = shown.filter((e) => run.results.includes(e));
-    drawLedger(judgedOnes);
+    const rows = run.results.filter((r) => shown.includes(r)); // the tables have an order of their own
+    drawLedger(rows);
     drawHealthy(run.results);
-    drawSpeed(judgedOnes, run.results);
+    drawSpeed(rows, run.results);
     drawCaveats(run);
     $('again').hidden = !run.command;
     text($('command-again'), run.command || '');
-    if (!state.report) text($('viewers'), `Looking costs a little. Pages listening just now: ${num(state.snapshot ? state.snapshot.viewers : 0)}.`);
+    const viewers = state.snapshot ? state.snapshot.viewers : 0;
+    if (!state.report) text($('viewers'), `Looking costs a little. Pages listening just now: ${num(viewers)}.`);
   },
-  title: (_, v) => sentence(v)[0].slice(0, 70),
+  title: (_, v) => (/^.{0,70}(?!\S)/.exec(sentence(v)[0]) || ['Scoreboard'])[0],
 };

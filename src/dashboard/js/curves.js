@@ -28,21 +28,26 @@ function makeCurve(strategy) {
   const c = { sign: h('span', { class: 'mark' }), words: h('span'), rows: h('tbody'), points: [] };
   for (const name of ['sold-area', 'over-area', 'axes', 'stock-line', 'sold-line']) c[name] = svg('path', { class: name });
   for (const name of ['stock', 'last']) c[name] = svg('text', { class: name, 'text-anchor': 'end', x: WIDE.right });
-  c.svg = svg('svg', { viewBox: '0 0 220 108', role: 'img' }, c['sold-area'], c['over-area'], c.axes, c['stock-line'], c['sold-line'], c.stock, c.last);
+  c.svg = svg('svg', { viewBox: '0 0 220 108', role: 'img' }, c['sold-area'], c['over-area'], c.axes, c['stock-line'], c['sold-line'],
+    c.stock, c.last);
   const data = h('details', null, h('summary', { 'aria-label': 'Show data of ' + strategy }, 'Show data'));
   data.addEventListener('toggle', () => { // 44 tables would be thousands of rows: each is made when it is asked for
     if (data.children.length === 1) {
       data.append(h('div', { class: 'scroll short', role: 'region', tabindex: 0, 'aria-label': strategy + ', units sold over time' },
-        h('table', null, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'ms'), h('th', { scope: 'col' }, 'units sold'))), c.rows)));
+        h('table', null, h('thead', null, h('tr', null, ...['ms', 'units sold'].map((name) => h('th', { scope: 'col' }, name)))), c.rows)));
     }
     c.rows.replaceChildren(...c.points.map((p) => h('tr', null, h('td', null, num(p.ms)), h('td', null, num(p.sold)))));
   });
-  c.node = h('figure', { 'data-strategy': strategy }, h('figcaption', null, c.sign, h('b', null, ...breakable(strategy)), c.words), c.svg, data);
+  const title = h('figcaption', null, c.sign, h('b', null, ...breakable(strategy)), c.words);
+  c.node = h('figure', { 'data-strategy': strategy }, title, c.svg, data);
   return c;
 }
 function drawCurve(e, points, most, last) {
   if (!curves.has(e.strategy)) curves.set(e.strategy, makeCurve(e.strategy));
   const [c, { left, right, top, bottom }] = [curves.get(e.strategy), WIDE];
+  const drawn = [points.length, points[points.length - 1].sold, most, last, e.verdict].join();
+  if (c.drawn === drawn) return c.node;
+  c.drawn = drawn;
   const x = (t) => (left + ((right - left) * t) / last).toFixed(1);
   const y = (n) => (bottom - ((bottom - top) * n) / most).toFixed(1);
   const steps = (of) => points.map((p) => `H${x(p.ms)}V${y(of(p.sold))}`).join('');

@@ -19,13 +19,13 @@ const chosen = (what) => $('filter-' + what).value;
 
 function arranged(entries) {
   const [words, verdict, family] = [chosen('text').trim().toLowerCase(), chosen('verdict'), chosen('family')];
-  const fits = (e) => e.strategy.toLowerCase().includes(words) && (!verdict || e.verdict === verdict) && (!family || familyOf(e) === family);
-  return entries.filter(fits).sort(ORDERS[chosen('sort')]);
+  const fits = (e) => e.strategy.toLowerCase().includes(words) && (!verdict || e.verdict === verdict);
+  return entries.filter((e) => fits(e) && (!family || familyOf(e) === family)).sort(ORDERS[chosen('sort')]);
 }
 /** [family, its entries], with trouble first unless another order was asked for. */
 function grouped(entries) {
-  const groups = Object.keys(FAMILIES).map((family) => [family, entries.filter((e) => familyOf(e) === family)]).filter(([, of]) => of.length);
-  return chosen('sort') === 'trouble' ? groups.sort(([, a], [, b]) => rank(a[0]) - rank(b[0])) : groups;
+  const all = Object.keys(FAMILIES).map((family) => [family, entries.filter((e) => familyOf(e) === family)]).filter(([, of]) => of.length);
+  return chosen('sort') === 'trouble' ? all.sort(([, a], [, b]) => rank(a[0]) - rank(b[0])) : all;
 }
 const tallied = (entries) => RANK.map((name) => [name, entries.filter((e) => e.verdict === name).length]).filter(([, n]) => n);
 

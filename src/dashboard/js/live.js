@@ -76,8 +76,10 @@ function receive(snapshot) {
   redraw();
 }
 
+let source = null;
 function connect() {
-  const source = new EventSource('/v1/events');
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  source = new EventSource('/v1/events');
   const failed = () => {
     failures += 1;
     if (state.link !== 'polling') link('lost');
@@ -116,6 +118,12 @@ if (inlined) {
   window.addEventListener('hashchange', openPage);
   return openPage(true);
 }
+let unseen = null; // a page that nobody looks at leaves its place to another
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(unseen);
+  if (document.hidden) unseen = setTimeout(() => source.close(), 60000);
+  else connect();
+});
 $('pause').addEventListener('click', () => {
   state.paused = !state.paused;
   set($('pause'), 'aria-pressed', String(state.paused)); // being pressed says it: the word stays

@@ -35,11 +35,13 @@ function preset(name) {
 }
 function makeChoices() {
   const cards = state.cards.map((c) => ({ ...c, strategy: c.id, verdict: 'WAITING' }));
-  $('new-strategies').replaceChildren(...Object.keys(FAMILIES).map((family) => h('fieldset', { 'data-family': family }, h('legend', null, FAMILIES[family]),
-    ...cards.filter((c) => familyOf(c) === family).map((c) => {
-      const why = c.available ? null : h('small', null, c.unavailable_reason || 'not available');
-      return h('label', null, h('input', { type: 'checkbox', value: c.id, disabled: !c.available }), h('span', null, ...breakable(c.id)), why);
-    }))));
+  const choice = (c) => {
+    const why = h('small', { hidden: c.available });
+    say(why, c.available ? '' : c.unavailable_reason || 'not available');
+    return h('label', null, h('input', { type: 'checkbox', value: c.id, disabled: !c.available }), h('span', null, ...breakable(c.id)), why);
+  };
+  $('new-strategies').replaceChildren(...Object.keys(FAMILIES).map((family) => h('fieldset', { 'data-family': family },
+    h('legend', null, FAMILIES[family]), ...cards.filter((c) => familyOf(c) === family).map(choice))));
   preset('quick');
 }
 async function start(event) {
@@ -54,7 +56,10 @@ async function start(event) {
   } catch (e) { complain('new-error', e); }
 }
 pages.new = {
-  open() { complain('new-error'); },
+  open() {
+    complain('new-error');
+    loadCards();
+  },
   draw() {
     const [on, busy] = [lab(), labRun()];
     $('new-form').hidden = !on;
@@ -73,5 +78,6 @@ $('new-form').addEventListener('submit', start);
 $('new-form').addEventListener('input', drawCommand);
 for (const button of document.querySelectorAll('[data-preset]')) button.addEventListener('click', () => preset(button.dataset.preset));
 for (const button of document.querySelectorAll('[data-choose]')) {
-  button.addEventListener('click', () => choose((id) => button.dataset.choose === 'all' || (button.dataset.choose === 'safe' && state.cards.find((c) => c.id === id).safe)));
+  const { choose: which } = button.dataset;
+  button.addEventListener('click', () => choose((id) => which === 'all' || (which === 'safe' && state.cards.find((c) => c.id === id).safe)));
 }

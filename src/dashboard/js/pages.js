@@ -28,7 +28,9 @@ function openPage(first) {
   const before = placeOf(here);
   here = addressOf(location.hash);
   for (const root of document.querySelectorAll('[data-page]')) root.hidden = root.dataset.page !== here.page;
-  for (const a of document.querySelectorAll('nav [data-nav]')) set(a, 'aria-current', a.dataset.nav.split(' ').includes(here.page) && 'page');
+  for (const a of document.querySelectorAll('nav [data-nav]')) {
+    set(a, 'aria-current', a.dataset.nav.split(' ').includes(here.page) && 'page');
+  }
   pages[here.page].open(here.params, rootOf(here.page));
   draw();
   if (first === true || placeOf(here) === before) return;

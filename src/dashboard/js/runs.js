@@ -6,7 +6,8 @@ function makeRunRow(r) {
   n.gone = h('button', { type: 'button', 'aria-label': 'Delete run ' + r.id, 'data-delete': r.id }, 'Delete');
   n.pick.addEventListener('change', () => redraw(true));
   n.gone.addEventListener('click', () => removeRun(r.id));
-  n.node = h('tr', { 'data-run-id': r.id }, h('td', null, n.pick), h('th', { scope: 'row' }, n.link, h('time', { datetime: r.started_at }, when(r.started_at))),
+  const name = h('th', { scope: 'row' }, n.link, h('time', { datetime: r.started_at }, when(r.started_at)));
+  n.node = h('tr', { 'data-run-id': r.id }, h('td', null, n.pick), name,
     h('td', null, r.parameters), n.verdicts, n.state, h('td', null, h('span', { class: 'files' }, ...files(r.id))), h('td', null, n.gone));
   return n;
 }
@@ -27,7 +28,7 @@ async function removeRun(id) {
 pages.runs = {
   open() {
     complain('runs-error');
-    loadRuns().catch((e) => complain('runs-error', e));
+    loadRuns().then(() => redraw(true), (e) => complain('runs-error', e));
   },
   draw() {
     $('runs-empty').hidden = state.runs.length > 0;
@@ -36,7 +37,7 @@ pages.runs = {
       if (!runNodes.has(r.id)) runNodes.set(r.id, makeRunRow(r));
       const n = runNodes.get(r.id);
       const going = state.snapshot && state.snapshot.run && state.snapshot.run.id === r.id && r.exit_code == null;
-      text(n.verdicts, Object.entries(r.verdicts).map(([name, k]) => `${k}\u00A0${name.replace(/_/g, '\u00A0')}`).join(' · '));
+      text(n.verdicts, Object.entries(r.verdicts).map(([name, k]) => `${k} ${name}`).join(' · '));
       text(n.state, r.cancelled ? 'cancelled' : r.finished ? 'finished' + (r.exit_code == null ? '' : ', exit code ' + r.exit_code)
         : going ? 'under way' : 'incomplete');
       n.gone.hidden = !lab() || going;
@@ -46,7 +47,7 @@ pages.runs = {
     const ready = two.length === 2;
     set($('compare'), 'href', ready && linkTo('compare', two[1], two[0])); // newest first in the list: the older one leads
     set($('compare'), 'aria-disabled', !ready);
-    text($('compare'), ready ? `Compare ${two[1]} with ${two[0]}` : two.length > 2 ? 'Compare: choose only two runs' : 'Compare: choose two runs');
+    text($('compare'), ready ? `Compare ${two[1]} with ${two[0]}` : `Compare: choose ${two.length > 2 ? 'only ' : ''}two runs`);
   },
   title: () => 'Runs',
 };

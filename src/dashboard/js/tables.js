@@ -56,9 +56,10 @@ const drawLedger = makeTable($('ledger'), 'What the ledger and the clients say',
   plainly('stranded', bad), plainly('duplicates', bad), plainly('over_limit', bad), plainly('drift', badSigned), plainly('unknown')]);
 /** The yardstick of speed: overselling quickly is none. */
 let fastest = null;
+const ratio = (n) => (n == null ? '–' : n.toFixed(2));
 const drawSpeedTable = makeTable($('speed'), 'How fast each strategy answered', [
   ['accepted/s', (r) => r.accepted_per_s, { bar: true }],
-  ['relative', (r) => (r.verdict === 'HELD' && r.accepted_per_s && fastest ? fastest / r.accepted_per_s : null), { format: (n) => (n == null ? '–' : n.toFixed(2)) }],
+  ['relative', (r) => (r.verdict === 'HELD' && r.accepted_per_s ? fastest / r.accepted_per_s : null), { format: ratio }],
   ['rejected/s', (r) => r.rejected_per_s],
   ['sold p50 ms', latency('sold', 'p50'), { format: ms }], ['sold p99 ms', latency('sold', 'p99'), { format: ms, bar: true }],
   ['sold out p50 ms', latency('sold_out', 'p50'), { format: ms }], ['sold out p99 ms', latency('sold_out', 'p99'), { format: ms, bar: true }],
@@ -66,11 +67,13 @@ const drawSpeedTable = makeTable($('speed'), 'How fast each strategy answered', 
 function drawSpeed(shown, all) {
   const best = all.filter((r) => r.verdict === 'HELD').sort(ORDERS.speed)[0];
   fastest = best ? best.accepted_per_s : null;
-  text($('fastest'), best ? `Relative: how many times slower than ${best.strategy}, the fastest that HELD.` : 'Relative: no strategy HELD, so there is no yardstick.');
+  text($('fastest'), best ? `Relative: how many times slower than ${best.strategy}, the fastest that HELD.`
+    : 'Relative: no strategy HELD, so there is no yardstick.');
   drawSpeedTable(shown);
 }
 /** The sentence that a dashboard of counters would never say. */
 function drawHealthy(results) {
   const [r] = results.filter((one) => one.verdict === 'OVERSOLD' && one.left >= 0).sort((a, b) => b.oversold - a.oversold);
-  text($('healthy'), r ? `The counter of ${r.strategy} ends at a healthy-looking ${num(r.left)} left, though ${count(r.oversold, 'unit')} too many were sold. ` : '');
+  text($('healthy'), r ? `The counter of ${r.strategy} ends at a healthy-looking ${num(r.left)} left, though ` +
+    `${count(r.oversold, 'unit')} too many were sold. ` : '');
 }

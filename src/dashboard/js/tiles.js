@@ -5,8 +5,8 @@ function makeTile(strategy) {
   const t = { mark: h('span', { class: 'mark', 'aria-hidden': 'true' }), reason: h('p', { class: 'reason' }), unit: h('span') };
   for (const name of ['verdict', 'oversold', 'sold', 'opened', 'declared']) t[name] = field(name);
   for (const name of ['within', 'over', 'limit']) t[name] = h('i', { class: name });
-  t.trace = h('a', { 'aria-label': strategy + ', step by step' }, 'Step by step');
-  const card = h('a', { href: linkTo('strategy', strategy), 'aria-label': 'How ' + strategy + ' works' }, 'How it works');
+  t.trace = h('a', { 'aria-label': 'Step by step: ' + strategy }, 'Step by step');
+  const card = h('a', { href: linkTo('strategy', strategy), 'aria-label': 'How it works: ' + strategy }, 'How it works');
   t.node = h('article', { class: 'tile', 'data-strategy': strategy },
     h('h4', null, ...breakable(strategy)), h('p', { class: 'word' }, t.mark, t.verdict), h('p', { class: 'big' }, t.oversold, t.unit),
     h('div', { class: 'bar', 'aria-hidden': 'true' }, t.within, t.over, t.limit),

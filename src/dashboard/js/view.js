@@ -37,9 +37,10 @@ function set(node, name, value) {
 /** Words in which a command to type is set as one. */
 function say(node, words) {
   if (node.textContent === words) return;
-  node.replaceChildren(...words.split(/(\.\/run \w+)/).map((part) => (part.startsWith('./run ') ? h('code', null, part) : part)));
+  const typed = (part) => (part.startsWith('./run ') ? h('code', null, part) : breakable(part));
+  node.replaceChildren(...words.split(/(\.\/run \w+)/).flatMap(typed));
 }
-const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, h('wbr')]); // snake_case may wrap after a _
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [h('wbr'), part] : part)); // snake_case may wrap after a _
 /** Brings `nodes` into order under `parent`, moving only what is out of place and keeping focus. */
 function place(parent, nodes) {
   const focused = document.activeElement; // moving a node takes its focus away
@@ -81,7 +82,9 @@ function entriesOf({ run, running, sale }) {
       reason: running ? 'Its turn has not come yet.' : 'The run ended before its turn.' };
   });
 }
-const oversoldWords = (results) => results.slice(0, 3).map((r) => `${r.strategy} sold ${num(r.sold)} of ${num(r.opened)} units`).join(', ') +
+/** A surprise is named first; the others as they ran. */
+const oversoldWords = (results) => [...results].sort((a, b) => a.as_declared - b.as_declared).slice(0, 3)
+  .map((r, i) => (i ? `${r.strategy} ${num(r.sold)}` : `${r.strategy} sold ${num(r.sold)} of ${num(r.opened)} units`)).join(', ') +
   (results.length > 3 ? `, and ${results.length - 3} more.` : '.');
 
 /** The one sentence that a reader takes away, and its tone. */
@@ -95,10 +98,12 @@ function sentence({ run, running, stored }) {
   const over = having('OVERSOLD');
   if (running) {
     const at = current ? names.indexOf(current.strategy) : -1;
-    const now = 'Running: ' + (current ? `${current.strategy}, ${(at < 0 ? results.length : at) + 1} of ${total}` : `${results.length} of ${total} done`);
+    const place = (at < 0 ? results.length : at) + 1;
+    const now = 'Running: ' + (current ? `${current.strategy}, ${place} of ${total}` : `${results.length} of ${total} done`);
     return over.length ? [`${now}. So far ${oversoldWords(over)}`, 'bad'] : [now, 'none'];
   }
-  const cut = run.cancelled ? `Cancelled run, ${results.length} of ${total} strategies. ` : run.finished_at ? '' : `Incomplete run, ${results.length} of ${total} strategies. `;
+  const whole = run.finished_at && !run.cancelled;
+  const cut = whole ? '' : `${run.cancelled ? 'Cancelled' : 'Incomplete'} run, ${results.length} of ${total} strategies. `;
   const all = results.filter(judged).length;
   const worst = RANK.find((verdict) => judged({ verdict }) && having(verdict).length);
   if (!worst) return [cut + 'No strategy was judged.', 'none'];
