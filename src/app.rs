@@ -20,6 +20,7 @@ use crate::feed::Feed;
 use crate::http::{self, State};
 use crate::life::sweeper;
 use crate::runs::Runs;
+use crate::trace::Recorder;
 use crate::wire::Environment;
 
 /// How long a connection may be idle, before its first request and between two. Longer than clients keep
@@ -47,7 +48,8 @@ impl Running {
             .context("PostgreSQL (DATABASE_URL) cannot be used")?;
         let facts = backends.facts().await;
         let sweep = Duration::from_millis(config.limits.sweep_ms);
-        let checkout = Arc::new(Checkout::new(backends));
+        let recorder = Recorder::new(config.lab && config.trace);
+        let checkout = Arc::new(Checkout::new(backends, recorder));
         sweeper::start(&checkout, sweep);
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
         let feed = Feed::start(config.lab, Arc::clone(&checkout), Arc::clone(&runs), http::glance);

@@ -15,6 +15,7 @@ pub mod rate;
 mod runs;
 mod sales;
 mod strategies;
+mod traces;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/v1/sales/{sale}/audit").get(audit::show))
         .service(at("/v1/sales/{sale}/ledger").get(sales::ledger))
         .service(at("/v1/sales/{sale}/tally").put(audit::tally))
+        .service(at("/v1/sales/{sale}/trace").get(traces::show))
         .service(at("/v1/orders").post(lives::cart))
         .service(at("/v1/orders/{order}").get(orders::show).delete(lives::cancel))
         .service(at("/v1/orders/{order}/confirm").post(lives::confirm))

@@ -4,7 +4,9 @@ use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
 use super::problem::{self, KINDS, Problem};
-use super::{audit, batches, changes, environment, events, health, lives, orders, runs, sales, strategies};
+use super::{
+    audit, batches, changes, environment, events, health, lives, orders, runs, sales, strategies, traces,
+};
 use crate::wire;
 
 /// OpenAPI 3.1.
@@ -32,6 +34,7 @@ use crate::wire;
         lives::cancel,
         audit::show,
         audit::tally,
+        traces::show,
         strategies::list,
         environment::show,
         runs::list,
