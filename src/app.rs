@@ -21,6 +21,7 @@ use crate::http::{self, State};
 use crate::lab::{Lab, Setup};
 use crate::life::sweeper;
 use crate::runs::Runs;
+use crate::trace::Recorder;
 use crate::wire::Environment;
 
 /// How long a connection may be idle, before its first request and between two. Longer than clients keep
@@ -52,7 +53,8 @@ impl Running {
         let facts = backends.facts().await;
         let sweep = Duration::from_millis(config.limits.sweep_ms);
         let switches = backends.faults.clone();
-        let checkout = Arc::new(Checkout::new(backends));
+        let recorder = Recorder::new(config.lab && config.trace);
+        let checkout = Arc::new(Checkout::new(backends, recorder));
         sweeper::start(&checkout, sweep);
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
         let (tokens, token) = access::with_own(config.lab, config.all_tokens()?)?;

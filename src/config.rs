@@ -26,6 +26,10 @@ pub struct Config {
     #[arg(long, env = "SELLOUT_LAB")]
     pub lab: bool,
 
+    /// In lab mode, are the steps of orders recorded, to show how they were decided? That costs a little.
+    #[arg(long, env = "SELLOUT_TRACE", default_value_t = true, action = clap::ArgAction::Set)]
+    pub trace: bool,
+
     /// Operator token that opens sales (`Authorization: Bearer …`).
     #[arg(long, env = "SELLOUT_TOKEN", hide_env_values = true)]
     pub token: Option<String>,

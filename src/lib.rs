@@ -12,10 +12,10 @@
 //! | room | may use |
 //! |---|---|
 //! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, lab, access, config, dashboard; never sqlx, redis, locks |
-//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, config, wire |
+//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, trace, ledger, backends, config, wire |
 //! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
 //! | [`strategies`] | sale, faults, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
-//! | [`pipeline`] | ledger, stock, batch, backends, patience, config, sale, wire |
+//! | [`pipeline`] | ledger, stock, trace, batch, backends, patience, config, sale, wire |
 //! | [`batch`] | sale |
 //! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |
@@ -25,7 +25,8 @@
 //! | [`lab`] | faults, runs, services, sale, wire |
 //! | [`feed`] | checkout, runs, lab, wire |
 //! | [`runs`] | dashboard, wire |
-//! | [`sale`], [`dashboard`] | wire |
+//! | [`sale`] | trace, wire |
+//! | [`trace`], [`dashboard`] | wire |
 //! | [`config`] | access |
 //! | [`access`] | sale |
 //! | [`wire`], [`services`] | nothing of ours |
@@ -48,6 +49,8 @@
 pub mod wire;
 
 pub mod sale;
+
+pub mod trace;
 
 pub mod http;
 

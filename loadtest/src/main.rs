@@ -14,6 +14,7 @@ mod choose;
 mod client;
 mod cpu;
 mod crowd;
+mod curve;
 mod deliver;
 mod ending;
 mod exit;

@@ -86,7 +86,8 @@ impl Meters {
         Meters { strategy, of: Default::default() }
     }
 
-    pub(super) fn measure(&self, placed: &Result<Placed, Error>, took: Duration) {
+    /// Answers which outcome it is.
+    pub(super) fn measure(&self, placed: &Result<Placed, Error>, took: Duration) -> &'static str {
         let outcome = outcome(placed);
         let (count, seconds) = self.of[outcome].get_or_init(|| {
             let labels = [("strategy", self.strategy), ("outcome", OUTCOMES[outcome])];
@@ -95,6 +96,7 @@ impl Meters {
         });
         count.increment(1);
         seconds.record(took.as_secs_f64());
+        OUTCOMES[outcome]
     }
 }
 

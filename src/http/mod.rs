@@ -17,6 +17,7 @@ mod reply;
 mod runs;
 mod sales;
 mod strategies;
+mod traces;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/v1/sales/{sale}/audit").get(audit::show))
         .service(at("/v1/sales/{sale}/ledger").get(sales::ledger))
         .service(at("/v1/sales/{sale}/tally").put(audit::tally))
+        .service(at("/v1/sales/{sale}/trace").get(traces::show))
         .service(at("/v1/orders").post(lives::cart))
         .service(at("/v1/orders/{order}").get(orders::show).delete(lives::cancel))
         .service(at("/v1/orders/{order}/confirm").post(lives::confirm))

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::problem::{self, KINDS, Problem};
 use super::{
-    audit, batches, changes, environment, events, health, lab, lives, orders, runs, sales, strategies,
+    audit, batches, changes, environment, events, health, lab, lives, orders, runs, sales, strategies, traces,
 };
 use crate::wire;
 
@@ -34,6 +34,7 @@ use crate::wire;
         lives::cancel,
         audit::show,
         audit::tally,
+        traces::show,
         strategies::list,
         environment::show,
         runs::list,

@@ -17,7 +17,7 @@ use crate::sale::{Back, Error, Order, Sale};
 use crate::wire::{LedgerRow, OrderView};
 
 pub use sales::{Exhausted, exhausted, insert_sale, raise_epoch, returns, sale, sales};
-pub use words::{STALE, outcome};
+pub use words::{RECORDED, STALE, outcome};
 
 /// Every statement of this room, for the test that PREPAREs them.
 pub const STATEMENTS: &[(&str, &str)] = &[

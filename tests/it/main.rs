@@ -20,4 +20,5 @@ mod services;
 mod sold_out;
 mod statements;
 mod support;
+mod trace;
 mod unflushed;
