@@ -95,6 +95,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/").get(crate::dashboard::index))
         .service(at("/app.css").get(crate::dashboard::css))
         .service(at("/app.js").get(crate::dashboard::js))
+        .service(at("/uplot.js").get(crate::dashboard::vendor::script))
+        .service(at("/uplot.css").get(crate::dashboard::vendor::styles))
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::new(&problem::NOT_FOUND))));
 }
 

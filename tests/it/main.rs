@@ -19,3 +19,4 @@ mod sold_out;
 mod statements;
 mod support;
 mod unflushed;
+mod vendored;
