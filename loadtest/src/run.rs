@@ -118,6 +118,7 @@ fn blank(args: &Args, seed: u64, opening: i64, strategies: Vec<String>, environm
             seed,
             race_window_ms: None,
         },
+        command: args.repeat(seed),
         ..Run::default()
     }
 }

@@ -61,6 +61,11 @@ impl OpenSale {
         self.counters.read()
     }
 
+    /// Orders that this process has sold, replays not counted.
+    pub fn orders_sold(&self) -> u64 {
+        self.counters.sold_orders()
+    }
+
     fn strategy(&self) -> Result<&dyn Strategy, Error> {
         self.strategy.as_deref().map_err(|why| Error::Unavailable(why.clone()))
     }

@@ -4,14 +4,17 @@ mod audit;
 mod batches;
 mod body;
 mod changes;
+mod docs;
 mod environment;
 mod events;
 mod health;
+mod live;
 mod lives;
 mod openapi;
 mod orders;
 pub mod problem;
 pub mod rate;
+mod reports;
 mod runs;
 mod sales;
 mod strategies;
@@ -31,6 +34,7 @@ use crate::access::{Access, Caller, Denied};
 use crate::checkout::{Checkout, OpenSale};
 use crate::config::Idempotency;
 use crate::feed::Feed;
+use crate::oversight::Oversight;
 use crate::runs::Runs;
 use crate::wire::Environment;
 
@@ -53,6 +57,8 @@ pub struct State {
     pub runs: Arc<Runs>,
     /// What pages listen to.
     pub feed: Arc<Feed>,
+    /// Who watches over open sales.
+    pub oversight: Arc<Oversight>,
     /// Where this runs.
     pub environment: Environment,
     /// Prometheus text.
@@ -82,15 +88,22 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/v1/orders/{order}/confirm").post(lives::confirm))
         .service(at("/v1/orders/{order}/release").post(lives::release))
         .service(at("/v1/strategies").get(strategies::list))
+        .service(at("/v1/live").get(live::show))
         .service(at("/v1/environment").get(environment::show))
         .service(at("/v1/runs").get(runs::list))
         .service(at("/v1/runs/{run}").get(runs::show).put(runs::keep))
-        .service(at("/v1/runs/{run}/report.html").get(runs::report))
+        .service(at("/v1/runs/{run}/report.html").get(reports::html))
+        .service(at("/v1/runs/{run}/report.md").get(reports::markdown))
+        .service(at("/v1/runs/{run}/report.csv").get(reports::csv))
+        .service(at("/v1/runs/{run}/series.csv").get(reports::series))
+        .service(at("/v1/runs/{run}/run.zip").get(reports::zip))
         .service(at("/v1/events").get(events::listen))
         .service(at("/livez").get(health::livez))
         .service(at("/readyz").get(health::readyz))
         .service(at("/metrics").get(health::metrics))
         .service(at("/openapi.json").get(openapi::show))
+        .service(at("/docs").get(docs::redirect))
+        .service(at("/docs/{file:.*}").get(docs::show))
         .service(at("/problems/{slug}").get(openapi::problem))
         .service(at("/").get(crate::dashboard::index))
         .service(at("/app.css").get(crate::dashboard::css))
