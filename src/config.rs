@@ -66,6 +66,11 @@ pub struct Config {
     #[arg(long, env = "SELLOUT_DRAIN_DELAY_MS", default_value_t = 0)]
     pub drain_delay_ms: u64,
 
+    /// How often open sales are audited and the gauges of what is open renewed; 0: never. When not set: every
+    /// minute, and never in the lab.
+    #[arg(long, env = "SELLOUT_AUDIT_EVERY_MS")]
+    pub audit_every_ms: Option<u64>,
+
     /// Where to log: `pretty` for people, `json` for machines.
     #[arg(long, env = "SELLOUT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
     pub log_format: LogFormat,
@@ -271,6 +276,13 @@ impl Config {
             self.bind
         );
         Ok(())
+    }
+
+    /// How often open sales are audited, if they are.
+    pub fn audit_every(&self) -> Option<Duration> {
+        let default = if self.lab { 0 } else { 60_000 };
+        let every = self.audit_every_ms.unwrap_or(default);
+        (every > 0).then(|| Duration::from_millis(every))
     }
 
     /// The tokens of all settings.

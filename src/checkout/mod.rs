@@ -73,6 +73,11 @@ impl OpenSale {
         order.trace = self.watch.follow(&order.buyer_id, &order.key, order.quantity);
     }
 
+    /// Orders that this process has sold, replays not counted.
+    pub fn orders_sold(&self) -> u64 {
+        self.counters.sold_orders()
+    }
+
     fn strategy(&self) -> Result<&dyn Strategy, Error> {
         self.strategy.as_deref().map_err(|why| Error::Unavailable(why.clone()))
     }

@@ -168,6 +168,12 @@ impl Checkout {
         known.unwrap_or_else(|| Arc::new(Meters::new(spec.id)))
     }
 
+    /// Every sale that this process has met, whatever became of it.
+    pub fn met(&self) -> Vec<Arc<OpenSale>> {
+        let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sales.values().cloned().collect()
+    }
+
     pub(super) fn all_remembered(&self) -> Vec<Arc<OpenSale>> {
         let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         sales.values().filter(|open| open.spec.remembers_keys).cloned().collect()
