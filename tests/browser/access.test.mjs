@@ -150,7 +150,7 @@ sentence('with colours of one’s own every verdict keeps its word, its sign and
   assert.deepEqual(tiles, [['✖\uFE0E', 'OVERSOLD', '6px'], ['✔\uFE0E', 'HELD', '2px']]);
   const strokes = await page.locator('#curves .sold-line').evaluateAll((all) => all.map((line) => getComputedStyle(line).stroke));
   assert.ok(strokes.length === 2 && strokes.every((stroke) => /rgb/.test(stroke)), strokes.join());
-  await turn(page, `#/trace/${KEPT}/naive/9`, 'trace');
+  await turn(page, `#/trace/${KEPT}/naive/8`, 'trace');
   await says(page, '[data-believes="B"]', /stale/);
   assert.deepEqual(await violations(page), []);
 });

@@ -9,7 +9,8 @@ const newest = readdirSync(results).filter((name) => name.endsWith('-rush.json')
 export const rush = JSON.parse(readFileSync(join(results, newest), 'utf8'));
 export const HOSTILE = '<img src=/x onerror="window.owned=1"></script><script>window.owned=2</script><!-- $& \u202e';
 
-const copy = (of) => structuredClone(of);
+/** The same under another id. */
+export const copy = (of, id = of.id) => ({ ...structuredClone(of), id });
 /** A run of these strategies alone, under an id of its own. */
 export function short(id, strategies = ['naive', 'atomic_update'], more = {}) {
   const run = copy(rush);

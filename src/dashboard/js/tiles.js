@@ -24,7 +24,9 @@ function drawTile(e, run, percent) {
   text(t.verdict, word(e.verdict));
   const lost = e.verdict === 'LOST'; // the big number is what went wrong
   text(t.oversold, known ? (lost ? plain(e.lost) : (e.oversold > 0 ? '+' : '') + plain(e.oversold)) : '–');
-  t.oversold.style.setProperty('--length', Math.max(4, t.oversold.textContent.length)); // it fits, see app.css
+  const { length } = t.oversold.textContent;
+  t.oversold.style.setProperty('--length', Math.max(4, length)); // it fits, see app.css
+  set(t.node, 'data-long', length > 5);
   const [n, what] = lost ? [e.lost, ['order lost', 'orders lost']] : [e.oversold, ['unit oversold', 'units oversold']];
   text(t.unit, what[n === 1 ? 0 : 1] + (e.verdict === 'RUNNING' ? ' so far' : ''));
   t.unit.hidden = !known || e.oversold == null;
