@@ -20,7 +20,9 @@ use crate::feed::Feed;
 use crate::http::{self, State};
 use crate::lab::{Lab, Setup};
 use crate::life::sweeper;
+use crate::oversight::{self, Oversight};
 use crate::runs::Runs;
+use crate::trace::Recorder;
 use crate::wire::Environment;
 
 /// How long a connection may be idle, before its first request and between two. Longer than clients keep
@@ -52,12 +54,18 @@ impl Running {
         let facts = backends.facts().await;
         let sweep = Duration::from_millis(config.limits.sweep_ms);
         let switches = backends.faults.clone();
-        let checkout = Arc::new(Checkout::new(backends));
+        let recorder = Recorder::new(config.lab && config.trace);
+        let checkout = Arc::new(Checkout::new(backends, recorder));
         sweeper::start(&checkout, sweep);
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
         let (tokens, token) = access::with_own(config.lab, config.all_tokens()?)?;
         let setup = Setup { on: config.lab, runs_dir: config.runs_dir, token };
         let lab = Lab::new(setup, switches, Arc::clone(&runs));
+        let environment = environment(&facts, config.private_servers);
+        let oversight = Oversight::new(Arc::clone(&checkout), environment.clone());
+        if let Some(every) = config.audit_every() {
+            oversight::start(&oversight, every);
+        }
         let feed = Feed::start(Arc::clone(&lab), Arc::clone(&checkout), Arc::clone(&runs), http::glance);
         let state = web::Data::new(State {
             checkout,
@@ -67,7 +75,8 @@ impl Running {
             runs,
             lab: Arc::clone(&lab),
             feed,
-            environment: environment(&facts, config.private_servers),
+            oversight,
+            environment,
             metrics: prometheus()?,
             draining: AtomicBool::new(false),
         });
@@ -119,12 +128,15 @@ fn prometheus() -> anyhow::Result<PrometheusHandle> {
         return Ok(handle.clone());
     }
     let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let orders = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
     let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("sellout_batch_orders".into()), &orders)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)?
         .build_recorder();
     let handle = HANDLE.get_or_init(|| recorder.handle()).clone();
     // Another test's service may have been faster; both render the same recorder then.
     if metrics::set_global_recorder(recorder).is_ok() {
+        oversight::describe();
         let upkeep = handle.clone();
         tokio::spawn(async move {
             loop {

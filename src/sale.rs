@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::trace::Track;
+
 pub use parse::key_of;
 
 /// Most units of a sale.
@@ -113,6 +115,8 @@ pub struct Order {
     pub epoch: i64,
     /// SHA-256 of what is asked for: the same key with another body is refused.
     pub fingerprint: [u8; 32],
+    /// Where its steps are recorded, in the lab.
+    pub trace: Track,
 }
 
 /// Several sales in one order, all or nothing.

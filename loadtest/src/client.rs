@@ -10,7 +10,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response};
 use sellout::wire::{
     Audit, CartItem, Environment, Faults, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
-    StrategyCard, Tally,
+    StrategyCard, Tally, Trace,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -110,6 +110,11 @@ impl Service {
         let text = text(self.read(&format!("/v1/sales/{id}/ledger")).await?).await?;
         let row = |line: &str| serde_json::from_str(line).map_err(|e| Failure::Senseless(e.to_string()));
         text.lines().filter(|line| !line.trim().is_empty()).map(row).collect()
+    }
+
+    /// How it was decided, step by step; refused where that was not recorded.
+    pub async fn trace(&self, id: Uuid) -> Result<Trace, Failure> {
+        json(self.read(&format!("/v1/sales/{id}/trace")).await?).await
     }
 
     /// Hands in what the clients were told.

@@ -147,6 +147,7 @@ async fn run_all(desk: &Desk, book: &mut Book, cards: &[StrategyCard]) -> Option
         let Outcome { row, broken } = run_one(desk, book, card, position).await;
         desk.progress.finished(position, &row);
         book.run.current = None;
+        book.run.traced |= row.trace.is_some();
         book.run.results.push(row);
         book.show().await;
         if broken.is_some() {

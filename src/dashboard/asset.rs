@@ -1,4 +1,4 @@
-//! A file of the page as it goes out: packed once, for who takes it packed, and not sent to who has it already.
+//! A file of the page as it goes out: packed once, for who takes it so, and not sent to who has it already.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -34,7 +34,7 @@ impl Asset {
         Asset { content_type, body, made: OnceLock::new() }
     }
 
-    /// The answer to a `GET` of it. A browser asks each time (`no-cache`), and is mostly told "as you have it".
+    /// The answer to a `GET`. A browser asks each time (`no-cache`), and is mostly told "as you have it".
     pub fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let made = self.made.get_or_init(|| make(self.body));
         let header =

@@ -1,11 +1,11 @@
 //! Runs of the load test: kept on disk, listed, and shown as one self-contained page.
 
+use actix_web::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::body::{self, LARGE};
 use super::problem::{self, Problem};
-use super::{State, json};
-use crate::dashboard;
+use super::{State, json, reports};
 use crate::runs::Refused;
 use crate::wire::{Problem as ProblemBody, Run, RunSummary};
 
@@ -29,17 +29,14 @@ pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     responses((status = 200, body = Run), (status = 404, body = ProblemBody))
 )]
 pub async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(json(&state.runs.read(&id).await?))
-}
-
-/// One run as a page that opens from disk, with no network.
-#[utoipa::path(
-    get, path = "/v1/runs/{run}/report.html", tag = "runs", params(("run" = String, Path)),
-    responses((status = 200, content_type = "text/html"), (status = 404, body = ProblemBody))
-)]
-pub async fn report(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let run = state.runs.read(&id).await?;
-    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(dashboard::report(&run)))
+    let mut response = json(&run);
+    let named = format!("inline; filename=\"{}\"", reports::name(&run, ".json"));
+    // Letters and digits: it always is a header.
+    if let Ok(named) = HeaderValue::from_str(&named) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, named);
+    }
+    Ok(response)
 }
 
 /// Keeps a run, as far as it has come. Lab only; the load test sends it after every strategy.

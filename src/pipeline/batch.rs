@@ -35,7 +35,10 @@ impl Pipeline {
         let desk = self.desk(self.scope(sale)).ok_or(Error::Stale)?;
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = desk.expect(order.id)?;
-        match self.take_with_others(&desk, sale, order).await? {
+        desk.follow(order, "take_batch.lua");
+        let taken = self.take_with_others(&desk, sale, order).await;
+        desk.decided(order, &taken);
+        match taken? {
             Taken::SoldOut => Ok(Outcome::SoldOut),
             Taken::Before(id) => self.taken_before(sale, id).await,
             // Should this process die now, the batch stands in the stream, and another one records it.

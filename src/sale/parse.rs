@@ -11,6 +11,7 @@ use crate::sale::{
     BUYER_CHARS_MAX, CART_ITEMS_MAX, Cart, HOLD_SECONDS_MAX, Hours, Invalid, KEY_BYTES_MAX, NAME_CHARS_MAX,
     Order, QUANTITY_MAX, Sale, UNITS_MAX, WINDOW_MS_MAX,
 };
+use crate::trace::Track;
 use crate::wire::{NewCart, NewOrder, NewSale, OrderView};
 
 fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, Invalid> {
@@ -108,6 +109,7 @@ impl Order {
             hold_ms: new.hold_seconds.map(|seconds| seconds * 1000),
             epoch: sale.epoch,
             fingerprint: hash.finalize().into(),
+            trace: Track::default(),
         })
     }
 
@@ -128,6 +130,7 @@ impl Order {
             hold_ms: None,
             epoch: sale.epoch,
             fingerprint,
+            trace: Track::default(),
         }
     }
 }

@@ -49,6 +49,8 @@ pub(super) async fn take(
     let mut pg = ledger::connection(pg).await?;
     let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *pg).await;
     let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+    order.trace.read(left, "fence_on_write_only.read.sql");
+    order.trace.check(left >= order.quantity);
 
     if left < order.quantity {
         return Ok(Outcome::SoldOut);
@@ -58,7 +60,11 @@ pub(super) async fn take(
     faults::window(sale).await;
     let write = ledger::bind(WRITE, order).bind(left - order.quantity).bind(token);
     match write.fetch_optional(&mut *pg).await.map_err(at_write)? {
-        Some(_) => Ok(Outcome::Sold(order.id)),
+        Some(_) => {
+            order.trace.write(left - order.quantity, "fence_on_write_only.write.sql");
+            order.trace.commit();
+            Ok(Outcome::Sold(order.id))
+        }
         None => Err(fenced_take::overtaken("before it wrote")),
     }
 }

@@ -97,7 +97,8 @@ impl Strategy for GroupCommit {
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {
         // Whoever else is in the same batch is decided before or after, never with half of it.
-        self.line(sale.id).ask(order.clone()).await
+        let outcome = self.line(sale.id).ask(order.clone()).await;
+        outcome.inspect(|o| order.trace.decide_and_commit(*o != Outcome::SoldOut, "group_commit.sql"))
     }
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {

@@ -80,6 +80,8 @@ impl Strategy for Naive {
         let mut pg = ledger::connection(&self.pg).await?;
         let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *pg).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        order.trace.read(left, "naive.read.sql");
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             return Ok(Outcome::SoldOut);
@@ -91,6 +93,8 @@ impl Strategy for Naive {
 
         let written = ledger::bind(WRITE, order).bind(target).fetch_one(&mut *pg).await;
         written.map_err(at_write)?;
+        order.trace.write(target, "naive.write.sql");
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

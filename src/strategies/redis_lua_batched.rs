@@ -96,6 +96,10 @@ impl Strategy for RedisLuaBatched {
         true
     }
 
+    fn counter(&self) -> &'static str {
+        "the units in Redis"
+    }
+
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
         self.pipeline.left(sale).await
     }

@@ -67,6 +67,8 @@ impl Strategy for RowLock {
         // From here to the COMMIT nobody else can read this row for update, or change it.
         let left = sqlx::query_scalar(LOCK).bind(sale.id).fetch_optional(&mut *tx).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        order.trace.read(left, "row_lock.lock.sql");
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             tx.rollback().await.map_err(before_write)?;
@@ -75,7 +77,9 @@ impl Strategy for RowLock {
         faults::window(sale).await;
         // An error here ends the transaction, and with it the lock; COMMIT has not been sent.
         ledger::bind(TAKE, order).fetch_one(&mut *tx).await.map_err(at_write)?;
+        order.trace.write(left - order.quantity, "row_lock.take.sql");
         tx.commit().await.map_err(at_write)?;
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

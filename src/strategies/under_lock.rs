@@ -123,6 +123,7 @@ impl UnderLock {
     /// One bracket. Behind: the fence had seen a newer token than ours.
     async fn bracket(&self, sale: &Sale, order: &Order) -> Result<fenced_take::Taken, Error> {
         let guard = self.lock.acquire(sale.id, Owner::fresh()).await?;
+        order.trace.enter();
         let stopped = self.faults.holder(sale);
         let sale = stopped.as_ref().unwrap_or(sale);
         // Alone inside, as long as the lock lasts. Should it end while this process is stopped here, another
@@ -135,17 +136,20 @@ impl UnderLock {
                 fence_on_write_only::take(pg, sale, order, token).await.map(fenced_take::Taken::Answer)
             }
         };
-        release(guard, sale).await;
+        order.trace.leave(release(guard, sale).await);
         taken
     }
 }
 
-async fn release(guard: Guard, sale: &Sale) {
+/// Lets it go. Says whether it was lost before.
+async fn release(guard: Guard, sale: &Sale) -> bool {
     let late = guard.is_lost();
-    if guard.release().await == Released::Lost || late {
+    let lost = guard.release().await == Released::Lost || late;
+    if lost {
         metrics::counter!("sellout_locks_lost_total").increment(1);
         tracing::debug!(sale.id = %sale.id, "the lock ended before its holder");
     }
+    lost
 }
 
 #[async_trait]
@@ -163,6 +167,7 @@ impl Strategy for UnderLock {
         // Either somebody entered after us and has looked already, or the lock's counter has restarted (its
         // server came back empty) and would be refused for ever. Raising a counter that is fine changes
         // nothing.
+        order.trace.retry();
         let stored = fenced_take::stored(&self.pg, sale).await?;
         self.lock.raise(sale.id, stored).await?;
         match self.bracket(sale, order).await? {

@@ -67,6 +67,8 @@ impl Strategy for UnguardedDecrement {
         let mut pg = ledger::connection(&self.pg).await?;
         let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *pg).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        order.trace.read(left, "unguarded_decrement.read.sql");
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             return Ok(Outcome::SoldOut);
@@ -75,6 +77,8 @@ impl Strategy for UnguardedDecrement {
         faults::window(sale).await;
         let written = ledger::bind(WRITE, order).fetch_one(&mut *pg).await;
         written.map_err(at_write)?;
+        order.trace.subtract(order.quantity, "unguarded_decrement.write.sql");
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use sellout::strategies::{ALL, Need, Spec};
-use sellout::wire::{Guarantee, Run, Verdict};
+use sellout::wire::{Guarantee, Run, RunResult, TraceKind, Verdict};
 use sqlx::PgPool;
 
 use crate::support::process::children_of;
@@ -50,6 +50,7 @@ async fn the_demo_tells_what_sql_counts() {
     let named: Vec<&str> = run.results.iter().map(|r| r.strategy.as_str()).collect();
     assert_eq!(named, ALL.iter().map(|s| s.id).collect::<Vec<_>>(), "every registered strategy, in order");
     assert!(run.parameters.attempts >= 2000 && run.parameters.buyers >= 200 && run.parameters.stock == 100);
+    assert!(run.traced);
     let sold = sold_by_sql(&database).await;
     for r in &run.results {
         let (e, id) = (&r.evidence, r.sale_id.expect("a sale").to_string());
@@ -61,6 +62,7 @@ async fn the_demo_tells_what_sql_counts() {
         );
         assert_eq!(r.answers.total(), r.attempts, "{}", r.strategy);
         assert!(r.as_declared, "{}: {}", r.strategy, r.reason);
+        told_how(r);
         match r.declared {
             // Where it needs a fault, a rush may or may not do: the schedules of conformance show it.
             Guarantee::Oversells if needs_a_fault(&r.strategy) => {}
@@ -76,6 +78,17 @@ async fn the_demo_tells_what_sql_counts() {
     let history = std::fs::read_to_string(kept.join("history.ndjson")).expect("the history");
     let asked = history.lines().filter(|l| l.contains("\"invoke\"")).count() as u64;
     assert_eq!(asked, run.results.iter().map(|r| r.attempts).sum::<u64>(), "each request is on file");
+}
+
+/// How it was decided, and its curve; neither makes a kept run large.
+fn told_how(row: &RunResult) {
+    let trace = row.trace.as_ref().unwrap_or_else(|| panic!("{}: no trace", row.strategy));
+    let oversold = row.verdict == Verdict::Oversold;
+    assert_eq!(trace.kind == TraceKind::Oversold, oversold, "{}: {}", row.strategy, trace.sentence);
+    assert!((1..=60).contains(&trace.steps.len()), "{}: {} steps", row.strategy, trace.steps.len());
+    let told: i64 = row.evidence.told_yes.unwrap_or_default();
+    assert!(row.series.len() <= 120, "{}: {} points", row.strategy, row.series.len());
+    assert_eq!(row.series.last().map_or(0, |point| point.sold), told, "{}: its curve", row.strategy);
 }
 
 fn needs_a_fault(strategy: &str) -> bool {

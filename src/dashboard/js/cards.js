@@ -54,7 +54,7 @@ function buildCards(cards, box) {
     for (const group of groups) group.hidden = !group.querySelector('li:not([hidden])');
     text(found, `${items.filter(([, , node]) => !node.hidden).length} of ${items.length} shown`);
   });
-  box.replaceWith(h('p', { class: 'tools', id: 'cards' }, h('label', null, 'Only those with ', filter), found), ...groups,
+  box.replaceWith(h('p', { class: 'filter', id: 'cards' }, h('label', null, 'Only those with ', filter), found), ...groups,
     headed('The locks', para('note', 'What each lock was observed to do on the real server; under each requirement stands its test.'),
       requirementTable(cards)));
 }
@@ -75,7 +75,7 @@ let [card, sought] = [{}, null]; // what is built for which strategy; the file t
 function buildCard(c, root) {
   const { lock, round_trips: trips } = c;
   const [results, picture] = [h('div', { id: 'card-results' }), h('div', { id: 'card-picture' })];
-  root.replaceChildren(h('h1', null, ...breakable(c.id)), para('lead', c.title),
+  root.replaceChildren(h('h1', null, ...breakable(c.id)), para('under', c.title),
     headed('Facts', termList([['guarantee', guaranteeOf(c)], ['fails when', c.fails_when],
       ['oversells in', c.oversells_in || 'nothing known'],
       ['hazards', ...(c.breaks.length ? c.breaks.map((name) => para('', `${spaced(name)}: ${HAZARDS[name] || ''}`)) : ['none known'])],

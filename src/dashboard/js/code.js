@@ -38,8 +38,3 @@ const plainTable = (caption, heads, rows) => h('table', null, h('caption', { cla
   h('thead', null, h('tr', null, ...heads.map((head) => h('th', { scope: 'col' }, head)))),
   h('tbody', null, ...rows.map(([first, ...cells]) => h('tr', null, h('th', { scope: 'row' }, ...[first].flat()),
     ...cells.map((cell) => h('td', null, ...[cell].flat()))))));
-function pressed(act, words, attributes) {
-  const button = h('button', { type: 'button', ...attributes }, words);
-  button.addEventListener('click', act);
-  return button;
-}

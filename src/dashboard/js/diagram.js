@@ -50,7 +50,7 @@ function drawLane({ steps }, lane, p, hatch) {
 }
 
 function drawStep(trace, i, p, crowded) {
-  const [step, { opened, steps }] = [trace.steps[i], trace];
+  const [step, { opened }] = [trace.steps[i], trace];
   const { kind, statement, ledger } = step;
   const [x, y, asks] = [p.x[step.lane], p.y[i], asksStore(kind)];
   const side = x < p.store ? 1 : -1;
@@ -70,8 +70,8 @@ function drawStep(trace, i, p, crowded) {
   value && rect('value', p.store - half, y - 10, 2 * half, 20), value && label('', p.store, y + 4.5, value),
   beside('label', -8, stepLabel(step, trace)),
   file && beside('statement', 15, file.length > p.room ? file.slice(0, p.room - 1) + '…' : file),
-  i && ledger !== steps[i - 1].ledger && svg('g', { class: 'sold', 'data-beyond': ledger > opened },
-    label('', p.store, y + 24, `${ledger > opened ? '✖\uFE0E ' : ''}${num(ledger)} of ${num(opened)} sold`)));
+  kind === 'commit' && label(ledger > opened ? 'beyond' : 'sold', p.store, y + 24,
+    `${ledger > opened ? '✖\uFE0E ' : ''}${num(ledger)} of ${num(opened)} sold`));
 }
 
 let hatches = 0;
@@ -84,7 +84,7 @@ function drawTrace(trace, p) {
     return drawStep(trace, i, p, crowded);
   });
   const lines = { id: hatch, width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' };
-  const size = { width: p.right, height: p.bottom, viewBox: `0 0 ${p.right} ${p.bottom}` };
+  const size = { width: p.right * p.zoom, height: p.bottom * p.zoom, viewBox: `0 0 ${p.right} ${p.bottom}` };
   return svg('svg', { role: 'img', 'aria-label': trace.sentence, ...size }, svg('pattern', lines, path('wait-hatch', 'M0 0V6')),
     label('number', 6, 18, p.scaled ? 'ms' : 'step', 'start'), label('title', p.store, 18, 'store'),
     path('store-line', `M${p.store} ${TOP - 6}V${p.bottom}`),
@@ -94,14 +94,15 @@ function drawTrace(trace, p) {
 /** The diagram in its own box, as wide as the box is. `pick(n)`: somebody pointed at a step. */
 function makeDiagram(trace, name, pick) {
   const box = scrollBox('diagram', 'Space-time diagram of ' + name);
-  let [at, scaled, p] = [trace.steps.length, false, {}];
+  let [at, scaled, p] = [Infinity, false, {}]; // until it is stepped through all of it is said
   function go(n) {
     at = n;
     for (const node of box.querySelectorAll('[data-step]')) markStep(node, +node.dataset.step, at);
-    keepInView(box, p.y[at - 1] - ROW, 2 * ROW);
+    keepInView(box, (p.y[at - 1] - ROW) * p.zoom, 2 * ROW * p.zoom);
   }
   function again() {
-    p = { ...placesOf(trace, box.clientWidth || 420, scaled), width: box.clientWidth };
+    const zoom = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // in front of a room type is larger
+    p = { ...placesOf(trace, (box.clientWidth || 420) / zoom, scaled), width: box.clientWidth, zoom };
     box.replaceChildren(drawTrace(trace, p));
     go(at);
   }

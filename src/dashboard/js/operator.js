@@ -30,13 +30,13 @@ function makeTimeline(id, name, column) {
   const [box, summary, rows] = [h('div', { role: 'img' }), h('figcaption'), scrollBox('short', name + ', data')];
   const data = h('details', null, h('summary', null, 'Show data'), rows);
   const size = () => ({ width: box.clientWidth, height: 180 });
-  let plot = null;
+  let [plot, ink] = [null, ''];
   function start(Plot) {
-    const colour = (key) => getComputedStyle(box).getPropertyValue(key).trim();
-    const axis = { stroke: colour('--soft'), grid: { stroke: colour('--rule'), width: 1 }, ticks: { stroke: colour('--rule'), width: 1 } };
+    if (plot) plot.destroy();
+    const axis = { stroke: ink, grid: { stroke: ink, width: .2 }, ticks: { stroke: ink, width: .2 } };
     plot = new Plot({ ...size(), legend: { show: false }, cursor: { show: false }, axes: [axis, axis],
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      series: [{}, { stroke: colour('--sold'), width: 2, points: { show: false } }] }, [[], []], box);
+      series: [{}, { stroke: ink, width: 2, points: { show: false } }] }, [[], []], box);
   }
   function drawTimeline() {
     const { points } = watched;
@@ -48,7 +48,11 @@ function makeTimeline(id, name, column) {
     if (data.open) renewTable(rows, plainTable(name, ['time', name], [...points].reverse().map((p) => [clock(p[0]), rate(p[column])])));
     loadLibrary().then((Plot) => {
       if (!box.clientWidth) return;
-      if (!plot) start(Plot);
+      const colour = getComputedStyle(box).color; // the theme may change while it is looked at
+      if (colour !== ink) {
+        ink = colour;
+        start(Plot);
+      }
       if (plot.width !== box.clientWidth) plot.setSize(size());
       plot.setData([points.map((p) => p[0] / 1000), points.map((p) => p[column])]);
     }, () => text(summary, words + ' The drawing could not be loaded; the data is below.'));
@@ -72,7 +76,7 @@ function buildLive(root) {
   const sales = scrollBox('', 'Open sales, table');
   const [say, sum, servers] = [h('p', { id: 'live-state' }), h('p', { id: 'live-sum' }), h('ul', { id: 'live-servers' })];
   const body = h('div', { id: 'live-body', hidden: true }, sum, sales, h('h2', null, 'Servers'), servers,
-    h('div', { class: 'curves' }, ...curves.map(({ node }) => node)));
+    h('div', { class: 'timelines' }, ...curves.map(({ node }) => node)));
   Object.assign(watched, { form, curves, sales, say, sum, servers, body });
   root.replaceChildren(h('h1', null, 'Live'), say, form, body);
 }

@@ -6,13 +6,17 @@ function makeStepper(run, { trace, strategy, verdict }, moved) {
   const { steps, lanes, opened } = trace;
   const last = steps.length;
   let at = 0;
-  const [position, say, pane] = [h('output'), para('say'), h('div', { class: 'state' })];
+  const [position, say, pane] = [h('span', { class: 'position' }), para('say'), h('div', { class: 'state' })];
   const step = (n) => { go(n); text($('announce'), `${position.textContent}. ${say.textContent}`); };
   const slider = h('input', { type: 'range', min: 1, max: last, 'aria-label': 'Step of ' + strategy });
   slider.addEventListener('input', () => step(+slider.value));
   const ways = [['⏮', 'First', () => 1], ['◀', 'Previous', () => at - 1], ['▶', 'Next', () => at + 1], ['⏭', 'Last', () => last]];
-  const buttons = ways.map(([sign, name, to]) => pressed(() => step(to()), sign + '\uFE0E',
-    { 'data-go': name.toLowerCase(), 'aria-label': `${name} step of ${strategy}` }));
+  const buttons = ways.map(([sign, name, to]) => {
+    const button = h('button', { type: 'button', 'data-go': name.toLowerCase(), 'aria-label': `${name} step of ${strategy}` },
+      sign + '\uFE0E');
+    button.addEventListener('click', () => step(to()));
+    return button;
+  });
   const items = steps.map((s) => {
     const link = h('a', { href: linkTo('trace', run.id, strategy, s.n) }, stepLabel(s, trace));
     link.addEventListener('click', (event) => {
@@ -31,7 +35,7 @@ function makeStepper(run, { trace, strategy, verdict }, moved) {
   function beliefOf({ id }, now) {
     const belief = believed(now, id);
     const stale = belief && belief.stale;
-    const words = belief ? num(belief.units) + ' left' + (stale ? ', ' : '') : 'nothing yet';
+    const words = belief ? num(belief.units) + ' left' + (stale ? ', ' : '') : 'nothing';
     return [id + ' believes', h('span', { 'data-believes': id, 'data-stale': stale }, words, stale && h('b', null, 'stale'))];
   }
   function drawState(now, next) {
@@ -111,17 +115,10 @@ function traceAsMermaid({ trace }) {
     return `  ${way}: ${s.n}. ${withFile(s, trace)}`.replace(/[#;]/g, (c) => `#${c.charCodeAt(0)};`);
   }), ''].join('\n');
 }
-function takeAlong(result) {
-  const said = h('span', { role: 'status' });
-  const shown = h('textarea', { readonly: true, rows: 8, hidden: true, 'aria-label': 'The text to copy' });
-  const button = (name, make) => pressed(async () => {
-    shown.value = make(result);
-    shown.hidden = await Promise.resolve().then(() => navigator.clipboard.writeText(shown.value)).then(() => true, () => false);
-    text(said, shown.hidden ? `Copied as ${name}.` : 'This browser does not let the page copy: the text is here, selected.');
-    if (!shown.hidden) shown.select();
-  }, 'Copy as ' + name, { 'data-copy': name.toLowerCase() });
-  return [button('Markdown', traceAsMarkdown), button('Mermaid', traceAsMermaid), said, shown];
-}
+const takeAlong = (result) => h('details', null, h('summary', null, 'Take it along'),
+  ...[['Markdown', traceAsMarkdown], ['Mermaid', traceAsMermaid]].flatMap(([name, make]) => [
+    h('button', { type: 'button', 'data-copy': 'trace-' + name }, 'Copy as ' + name),
+    h('pre', { id: 'trace-' + name, tabindex: 0, role: 'region', 'aria-label': 'The trace as ' + name }, make(result))]));
 
 // ---- The page
 function buildTrace(root, run, result, n) {
@@ -148,18 +145,17 @@ function buildTrace(root, run, result, n) {
   const rescale = () => [main, other].forEach((one) => one && one.scale(scale.checked));
   choice.addEventListener('change', beside);
   scale.addEventListener('change', rescale);
-  const [over, window] = [trace.kind === 'oversold', run.parameters.race_window_ms];
+  const [over, held] = [trace.kind === 'oversold', run.parameters.race_window_ms];
   const title = over ? `How ${strategy} sold ${num(sold)} of ${num(opened)} units` : `How near ${strategy} came to overselling`;
   root.replaceChildren(...[h('h1', { id: 'trace-title' }, title),
     para('parameters', 'Recorded in run ', h('a', { href: state.report ? '#/' : linkTo('runs', run.id) }, run.id),
       `: the steps of ${count(trace.recorded, 'order')}${trace.truncated ? ', and there were more' : ''}${state.report ? '' : ' · '}`,
       !state.report && h('a', { href: linkTo('strategy', strategy) }, 'the card of ' + strategy)),
-    window && h('p', { class: 'notice', 'data-artificial': true },
-      `Artificial: the lab held each order for ${num(window)} ms between its read and its write.`),
+    held && para('artificial', `Artificial: the lab held each order for ${num(held)} ms between its read and its write.`),
     !over && para('notice', 'Nothing was oversold here: this is its closest call. Evidence, not proof.'),
-    h('div', { class: 'tools' }, h('label', null, scale, ' time to scale'), h('label', null, 'beside it ', choice), ...takeAlong(result)),
-    steppers, h('details', null, h('summary', null, 'Who is who'), termList(trace.lanes.map((lane) =>
-      [lane.id, `buyer ${lane.buyer_id}, key ${lane.key}, told ${word(lane.outcome)}`]))),
+    h('div', { class: 'filter' }, h('label', null, scale, ' time to scale'), h('label', null, 'beside it ', choice)),
+    steppers, takeAlong(result), h('details', null, h('summary', null, 'Who is who'), termList(trace.lanes.map((lane) =>
+      [lane.id, `buyer ${lane.buyer_id}, key ${lane.key}, told ${word(lane.outcome) || 'nothing yet'}`]))),
     para('note', 'Keys: ← → step by step, Space onward, Home and End to the ends.')].filter(Boolean));
   main.go(n);
   beside();
