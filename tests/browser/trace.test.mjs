@@ -9,9 +9,10 @@ const SEEN = ['naive', 'atomic_update'];
 const num = (n) => new Intl.NumberFormat('en').format(n).replace('-', '−');
 const NAIVE = '.stepper[data-strategy="naive"]';
 
-/** What the page says of the step that it is at. */
+/** What the page says of the step that it is at; `null` until it is drawn. */
 const shown = (page, strategy) => page.evaluate((name) => {
   const stepper = document.querySelector(`.stepper[data-strategy="${name}"]`);
+  if (!stepper) return null;
   const [said, all] = [(css) => stepper.querySelector(css)?.textContent ?? null, (css) => [...stepper.querySelectorAll(css)]];
   const believes = Object.fromEntries(all('[data-believes]').map((n) => [n.dataset.believes, n.textContent]));
   return { position: said('.stepbar').match(/step \d+ of \d+/)?.[0], note: said('.say'), counter: said('[data-fact="counter"]'),
@@ -34,7 +35,7 @@ const expected = (trace, n) => {
 async function isAt(page, trace, n, strategy = 'naive') {
   await eventually(`step ${n}`, async () => {
     const now = await shown(page, strategy);
-    return now.position === `step ${n} of ${trace.steps.length}` || now;
+    return now?.position === `step ${n} of ${trace.steps.length}` || now;
   });
   assert.deepEqual(await shown(page, strategy), expected(trace, n));
 }
