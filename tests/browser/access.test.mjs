@@ -26,6 +26,9 @@ async function back(page) {
   if (!page.url().startsWith(here.service.url + '/#')) await page.goto(here.service.url + '/#/');
 }
 
+/** What stands in the markup of Swagger UI, which is not ours: a button within a button, and a level of heading left out. */
+const THEIRS = /^(nested-interactive|heading-order) at .*(#operations-|\.opblock)/;
+
 /** What axe finds; it is put in from outside the page's policy. */
 async function violations(page) {
   const session = await page.context().newCDPSession(page);
@@ -53,10 +56,11 @@ for (const colorScheme of ['light', 'dark']) {
       for (const one of PAGES) {
         await back(page);
         await goTo(page, one);
-        found.push(...(await violations(page)).map((what) => `${width} px ${one[0]}: ${what}`));
+        const ours = (await violations(page)).filter((what) => one[1] || !THEIRS.test(what));
+        found.push(...ours.map((what) => `${width} px ${one[0]}: ${what}`));
       }
     }
-    assert.deepEqual(found, []);
+    assert.equal(found.length, 0, found.slice(0, 20).join('\n'));
     calm(page, here.service.url);
   }, 180);
 }

@@ -86,7 +86,8 @@ sentence('what was oversold is the loudest on the page, in a number, a word, a s
   for (const width of [360, 500, 768, 1280]) {
     await page.setViewportSize({ width, height: 800 });
     await says(page, '.tile', /\+98765/);
-    const size = await page.evaluate(() => ['.tile .oversold', 'body'].map((css) => parseFloat(getComputedStyle(document.querySelector(css)).fontSize)));
+    const size = await page.evaluate(() => ['.tile .oversold', 'body'].map((css) =>
+      parseFloat(getComputedStyle(document.querySelector(css)).fontSize)));
     assert.ok(size[0] >= 3 * size[1], `${size[0]} px at ${width} px`);
   }
 });

@@ -7,8 +7,9 @@ function makeTile(strategy) {
   for (const name of ['within', 'over', 'limit']) t[name] = h('i', { class: name });
   t.trace = h('a', { 'aria-label': 'Step by step: ' + strategy }, 'Step by step');
   const card = h('a', { href: linkTo('strategy', strategy), 'aria-label': 'How it works: ' + strategy }, 'How it works');
-  t.node = h('article', { class: 'tile', 'data-strategy': strategy },
-    h('h4', null, ...breakable(strategy)), h('p', { class: 'word' }, t.mark, t.verdict), h('p', { class: 'big' }, t.oversold, t.unit),
+  t.head = h('h4', null, ...breakable(strategy));
+  t.node = h('article', { class: 'tile', 'data-strategy': strategy }, t.head,
+    h('p', { class: 'word' }, t.mark, t.verdict), h('p', { class: 'big' }, t.oversold, t.unit),
     h('div', { class: 'bar', 'aria-hidden': 'true' }, t.within, t.over, t.limit),
     h('p', { class: 'count' }, t.sold, ' of ', t.opened, ' sold'), t.reason,
     h('p', { class: 'foot' }, t.declared, h('span', { class: 'more' }, t.trace, state.report ? null : card)));
@@ -53,6 +54,7 @@ function drawTiles(entries, run) {
     const { node, tally, grid } = groups.get(family);
     text(tally, tallied(members).map(([name, n]) => `${n}\u00A0${word(name)}`).join(', '));
     place(grid, members.map((e) => drawTile(e, run, percent)));
+    for (const e of members) set(tiles.get(e.strategy).head, 'aria-level', !family && 3); // no head of a family stands between
     return node;
   }));
 }
