@@ -58,12 +58,13 @@ impl Running {
         let checkout = Arc::new(Checkout::new(backends, recorder));
         sweeper::start(&checkout, sweep);
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
+        let every = config.audit_every();
         let (tokens, token) = access::with_own(config.lab, config.all_tokens()?)?;
         let setup = Setup { on: config.lab, runs_dir: config.runs_dir, token };
         let lab = Lab::new(setup, switches, Arc::clone(&runs));
         let environment = environment(&facts, config.private_servers);
         let oversight = Oversight::new(Arc::clone(&checkout), environment.clone());
-        if let Some(every) = config.audit_every() {
+        if let Some(every) = every {
             oversight::start(&oversight, every);
         }
         let feed = Feed::start(Arc::clone(&lab), Arc::clone(&checkout), Arc::clone(&runs), http::glance);

@@ -23,7 +23,7 @@ impl Curve {
         let Some((last, _)) = self.0.last() else { return Vec::new() };
         let whole = end.max(*last);
         let mut yeses = self.0.iter().peekable();
-        let (mut points, mut sold) = (Vec::with_capacity(POINTS_MAX), 0);
+        let (mut points, mut sold) = (Vec::<SeriesPoint>::with_capacity(POINTS_MAX), 0);
         for n in 0..POINTS_MAX {
             let until = whole.mul_f64(n as f64 / (POINTS_MAX - 1) as f64);
             let is_last = n == POINTS_MAX - 1;

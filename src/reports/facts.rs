@@ -14,6 +14,7 @@ pub fn headline(run: &Run) -> String {
     }
     let oversold = rows.iter().filter(|row| row.verdict == Verdict::Oversold);
     let first = match oversold.clone().max_by_key(|row| row.evidence.oversold) {
+        None if of == 1 => "The only strategy did not oversell.".into(),
         None => format!("None of {of} strategies oversold."),
         Some(worst) => {
             let (e, name) = (&worst.evidence, &worst.strategy);

@@ -9,9 +9,9 @@ use crate::wire::Run;
 pub fn page(run: &Run, ending: Option<&str>) -> String {
     let mut text = format!("# sellout-load {}\n\n**{}**\n\n", plain(&run.id), plain(&headline(run)));
     for warning in warnings(run) {
-        text.push_str(&format!("> {}\n>\n", plain(&warning)));
+        text.push_str(&format!("> {}\n\n", plain(&warning)));
     }
-    text.push_str(&format!("\n{}\n\n{}\n{CAVEAT}\n\n", plain(&facts::crowd(&run.parameters)), table(run)));
+    text.push_str(&format!("{}\n\n{}\n{CAVEAT}\n\n", plain(&facts::crowd(&run.parameters)), table(run)));
     for (strategy, reason) in reasons(run) {
         text.push_str(&format!("- `{}`: {}\n", one_line(strategy).replace('`', "'"), plain(reason)));
     }

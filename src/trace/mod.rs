@@ -6,8 +6,8 @@
 //! is never doubted. Other processes that sell from the same stock are not seen.
 //!
 //! Bounded: `record::STEPS_MAX` (4,096) steps in each of two windows per sale, `SALES_MAX` (8) sales, the
-//! oldest goes; some megabytes in all. Off, an order carries a `None`, and each step of it costs one branch: nothing is
-//! allocated, locked, or read from a clock.
+//! oldest goes; some megabytes in all. Off, an order carries a `None`, and each step of it costs one branch:
+//! nothing is allocated, locked, or read from a clock.
 
 mod record;
 mod state;

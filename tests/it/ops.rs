@@ -145,7 +145,7 @@ fn the_dashboard_is_one_that_any_grafana_with_a_prometheus_can_show() {
     let mut sources = Vec::new();
     datasources(&dashboard, &mut sources);
     let ours = |source: &&Value| source["type"] == "prometheus" && source["uid"] == "${datasource}";
-    assert!(!sources.is_empty() && sources.iter().all(|s| ours(s)), "{sources:?}");
+    assert!(!sources.is_empty() && sources.iter().all(ours), "{sources:?}");
     assert!(!text.contains("://"), "it names no host");
 }
 

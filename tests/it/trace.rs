@@ -21,8 +21,8 @@ async fn trace(api: &Api, sale: Uuid) -> Trace {
 }
 
 /// What every trace is, whatever it shows.
-fn makes_sense(trace: &Trace, spec: &Spec) {
-    let of = |lane: &str| trace.steps.iter().filter(move |step| step.lane == lane);
+fn makes_sense<'t>(trace: &'t Trace, spec: &Spec) {
+    let of = |lane: &'t str| trace.steps.iter().filter(move |step| step.lane == lane);
     assert!(trace.steps.iter().map(|step| step.n).eq(1..=u32::try_from(trace.steps.len()).expect("few")));
     assert!(trace.steps.is_sorted_by_key(|step| step.t_us), "steps are not in the order of time");
     assert!(trace.steps.len() <= STEPS_MAX && (1..=4).contains(&trace.lanes.len()));

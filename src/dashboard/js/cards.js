@@ -10,7 +10,14 @@ const HAZARDS = { stale_read: 'two buyers act on the same stale read, and more i
 const NAMES = { postgres: 'PostgreSQL', redis: 'Redis', redlock: 'independent Redis servers', zookeeper: 'ZooKeeper' };
 const spaced = (name) => name.replace(/_/g, ' ');
 const needsOf = (c) => c.needs.map((need) => NAMES[need] || need).join(', ') || 'nothing';
-const guaranteeOf = (c) => `${spaced(c.guarantee)}: ${GUARANTEES[c.guarantee] || ''}`;
+const guaranteeOf = ({ guarantee }) => {
+  const words = GUARANTEES[guarantee] || '';
+  return words.startsWith(guarantee) ? words : `${spaced(guarantee)}: ${words}`;
+};
+const titleOf = (c) => c.title.replace(/`/g, '');
+/** The lock's file, where that is what the card shows; without its head, which stands on the card in words. */
+const sourceOf = ({ id, lock, source }) =>
+  [(lock && id.startsWith(lock.id) ? lock.id : id) + '.rs', source.replace(/^(?:\/\/!.*\n)+\s*/, '')];
 const absence = (c) => (c.available ? '' : ' Not available here: ' + (c.unavailable_reason || 'no reason given'));
 
 /** The head of a source file: headings, paragraphs, code, addresses. */
@@ -30,7 +37,7 @@ function requirementTable(cards) {
   const tests = new Map(locks.flatMap((c) => c.lock.requirements.map((r) => [r.requirement, r.test])));
   const cell = ({ lock }, name) => {
     const { value } = lock.requirements.find((r) => r.requirement === name) || { value: 'does not apply' };
-    return `${{ yes: '✔', no: '✖' }[value] || '–'}\uFE0E ${value}`;
+    return `${{ yes: '✔\uFE0E', no: '✖\uFE0E' }[value] || '·'} ${value}`;
   };
   return scrollBox('wide', 'What each lock was observed to do, table', plainTable('What each lock was observed to do',
     ['requirement', ...locks.map((c) => h('a', { href: linkTo('strategy', c.id) }, ...breakable(c.lock.id)))],
@@ -41,7 +48,7 @@ function buildCards(cards, box) {
   const found = h('span', { role: 'status', id: 'card-count' });
   const items = cards.map((c) => [[c.id, c.title, needsOf(c), c.guarantee, c.fails_when].join(' ').toLowerCase(),
     familyOf({ strategy: c.id }), h('li', { 'data-strategy': c.id }, h('a', { href: linkTo('strategy', c.id) }, ...breakable(c.id)),
-      h('span', null, c.title), para('note', guaranteeOf(c) + absence(c)))]);
+      h('span', null, titleOf(c)), para('note', guaranteeOf(c) + absence(c)))]);
   const of = (family) => items.filter((item) => item[1] === family).map(([, , node]) => node);
   const groups = Object.keys(FAMILIES).filter((family) => of(family).length).map((family) => {
     const node = headed(FAMILIES[family].split(',')[0], h('ul', { class: 'card-list' }, ...of(family)));
@@ -75,7 +82,7 @@ let [card, sought] = [{}, null]; // what is built for which strategy; the file t
 function buildCard(c, root) {
   const { lock, round_trips: trips } = c;
   const [results, picture] = [h('div', { id: 'card-results' }), h('div', { id: 'card-picture' })];
-  root.replaceChildren(h('h1', null, ...breakable(c.id)), para('under', c.title),
+  root.replaceChildren(h('h1', null, ...breakable(c.id)), para('under', titleOf(c)),
     headed('Facts', termList([['guarantee', guaranteeOf(c)], ['fails when', c.fails_when],
       ['oversells in', c.oversells_in || 'nothing known'],
       ['hazards', ...(c.breaks.length ? c.breaks.map((name) => para('', `${spaced(name)}: ${HAZARDS[name] || ''}`)) : ['none known'])],
@@ -86,7 +93,7 @@ function buildCard(c, root) {
       ['can it', [c.holds ? 'hold units' : 'not hold units', c.carts ? 'sell in carts' : 'not sell in carts'].join(', ')],
       ['outside the lab', c.safe ? 'a sale may use it' : 'refused: unsafe']].filter(Boolean))),
     headed('Measured', results), headed('Step by step', picture), headed('In words', ...prose(c.doc)),
-    headed('What runs', ...c.statements.flatMap((s) => codeBlock(s.name, s.text, c.id)), ...codeBlock(c.id + '.rs', c.source, c.id)),
+    headed('What runs', ...c.statements.flatMap((s) => codeBlock(s.name, s.text, c.id)), ...codeBlock(...sourceOf(c), c.id)),
     lock ? headed('The lock', scrollBox('', `Requirements of ${lock.id}, table`, plainTable(`What ${lock.id} was observed to do`,
       ['requirement', 'observed', 'test'], lock.requirements.map((r) => [spaced(r.requirement), r.value, r.test])))) : '');
   card = { id: c.id, results, picture };

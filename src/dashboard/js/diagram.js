@@ -17,7 +17,7 @@ function stepLabel(step, { lanes }) {
 /** How many lanes stand left of the store. */
 const before = ({ lanes }) => Math.max(1, Math.floor(lanes.length / 2));
 
-const [ROW, TOP, GUTTER, EDGE, COLUMN] = [46, 32, 40, 26, 116];
+const [ROW, TOP, GUTTER, EDGE, COLUMN] = [46, 32, 40, 32, 116];
 const DOT = 'm-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0';
 const BOX = 'm-5-5h10v10h-10z';
 const SHAPES = { arrive: DOT, reply: DOT, check: 'm-7 0l7-7 7 7-7 7z', enter: BOX, leave: BOX, retry: 'm-5 4l5-9 5 9z' };
@@ -29,7 +29,7 @@ function placesOf(trace, width, scaled) {
   const column = (i) => GUTTER + EDGE + apart * i;
   const bottom = TOP + steps.length * ROW + 8;
   const last = Math.max(1, ...steps.map((step) => step.t_us));
-  return { scaled, bottom, store: column(before(trace)), right: column(lanes.length) + EDGE, room: Math.floor((apart - 34) / 6.4),
+  return { scaled, bottom, store: column(before(trace)), right: column(lanes.length) + EDGE, room: Math.floor((apart - 14) / 6.4),
     x: Object.fromEntries(lanes.map(({ id }, i) => [id, column(i < before(trace) ? i : i + 1)])),
     y: steps.map((step, i) => TOP + 26 + (scaled ? (step.t_us / last) * (bottom - TOP - 46) : i * ROW)) };
 }

@@ -1,7 +1,7 @@
 // What an operator looks at: the sales that are open, the servers, and how it went in the last minutes.
 const POINTS = 300; // one every 2 s: ten minutes
 const watched = { points: [], curves: [] };
-const rate = (n) => (n == null ? '–' : n.toFixed(n < 10 ? 1 : 0));
+const rate = (n) => (n == null ? '–' : n.toFixed(n < 10 && n % 1 ? 1 : 0));
 const clock = (at) => new Date(at).toTimeString().slice(0, 8);
 /** Over all sales; `null` where not one of them is known. */
 const totalOf = (sales, key) => sales.reduce((sum, s) => (s[key] == null ? sum : (sum || 0) + s[key]), sales.length ? null : 0);

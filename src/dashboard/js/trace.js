@@ -10,10 +10,10 @@ function makeStepper(run, { trace, strategy, verdict }, moved) {
   const step = (n) => { go(n); text($('announce'), `${position.textContent}. ${say.textContent}`); };
   const slider = h('input', { type: 'range', min: 1, max: last, 'aria-label': 'Step of ' + strategy });
   slider.addEventListener('input', () => step(+slider.value));
-  const ways = [['⏮', 'First', () => 1], ['◀', 'Previous', () => at - 1], ['▶', 'Next', () => at + 1], ['⏭', 'Last', () => last]];
+  const ways = [['|◀', 'First', () => 1], ['◀', 'Previous', () => at - 1], ['▶', 'Next', () => at + 1], ['▶|', 'Last', () => last]];
   const buttons = ways.map(([sign, name, to]) => {
     const button = h('button', { type: 'button', 'data-go': name.toLowerCase(), 'aria-label': `${name} step of ${strategy}` },
-      sign + '\uFE0E');
+      sign);
     button.addEventListener('click', () => step(to()));
     return button;
   });
@@ -69,7 +69,7 @@ function makeStepper(run, { trace, strategy, verdict }, moved) {
   const node = h('section', { class: 'stepper', 'data-strategy': strategy, 'aria-label': 'Trace of ' + strategy },
     h('h2', null, ...breakable(strategy), ' ', h('span', { class: 'word' }, name)), para('sentence', trace.sentence),
     h('div', { class: 'stepbar', role: 'group', 'aria-label': 'Steps of ' + strategy }, ...buttons, position, slider), say,
-    h('div', { class: 'panes' }, list, diagram.node, pane));
+    h('div', { class: 'panes' }, diagram.node, pane, list));
   return { node, go, step, last, scale: diagram.scale, at: () => at };
 }
 

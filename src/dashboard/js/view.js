@@ -37,7 +37,8 @@ function set(node, name, value) {
 /** Words in which a command to type is set as one. */
 function say(node, words) {
   if (node.textContent === words) return;
-  const typed = (part) => (part.startsWith('./run ') ? h('code', null, part) : breakable(part));
+  const long = (part, i) => (i % 2 ? breakable(part) : part); // only a long name may wrap inside
+  const typed = (part) => (part.startsWith('./run ') ? h('code', null, part) : part.split(/(\w{18,})/).flatMap(long));
   node.replaceChildren(...words.split(/(\.\/run \w+)/).flatMap(typed));
 }
 const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [h('wbr'), part] : part)); // snake_case may wrap after a _

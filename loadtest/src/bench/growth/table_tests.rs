@@ -103,6 +103,9 @@ fn every_picture_shows_what_was_measured_and_nothing_of_what_was_not() {
 fn the_readme_of_growth_shows_the_newest_committed_growth() {
     crate::table::tests::shown_on("docs/growth.md", "growth", |newest| {
         let part: Part = crate::show::kept(newest).unwrap();
-        (format!("{}\n{}", section(&part), machine(&part.environment, &part.started_at)), pictures::all(&part))
+        (
+            format!("{}\n{}", section(&part), machine(&part.environment, &part.started_at)),
+            pictures::all(&part),
+        )
     });
 }
