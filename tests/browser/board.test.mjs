@@ -200,10 +200,10 @@ sentence('a service that dies is said to be lost, what was known stays, and it i
   await says(page, '#badge-word', /^live$/);
   await page.evaluate(() => { window.never_left = true; });
   const before = await words(page, '#verdict-sentence');
-  await here.service.kill();
-  await says(page, '#badge-word', /^(lost|polling)/);
-  assert.equal(await words(page, '#verdict-sentence'), before, 'what was known stays');
-  await here.service.startAgain();
+  await here.service.away(async () => {
+    await says(page, '#badge-word', /^(lost|polling)/);
+    assert.equal(await words(page, '#verdict-sentence'), before, 'what was known stays');
+  });
   await says(page, '#badge-word', /^live$/, PATIENT);
   assert.equal(await page.evaluate(() => window.never_left), true, 'without a reload');
   await here.service.keep(short('20261105-080000', ['atomic_update']));
@@ -232,7 +232,7 @@ if (process.env.SCREENSHOTS) {
     const strategies = ['naive', 'unguarded_decrement', 'skip_locked_count', 'lock_released_before_commit', 'atomic_update', 'row_lock',
       'group_commit', 'redis_lua'];
     await here.service.load({ strategies, buyers: 200, attempts: 2000, stock: 100, seed: 20261124 });
-    const page = await look(t, here.browser, here.service.url, { height: 1080 });
+    const page = await look(t, here.browser, here.service.url, { height: 1000 });
     await eventually('all are drawn', async () => await page.locator('.tile').count() === strategies.length);
     await says(page, '#badge-word', /^live$/);
     await picture(page, 'dashboard');

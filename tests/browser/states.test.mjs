@@ -45,9 +45,8 @@ sentence('what the form is refused is said in words beside it, and the reader is
   await page.fill('#new-attempts', '10');
   await page.fill('#new-buyers', '40'); // each buyer asks once at least
   await refused(/attempts|buyers/);
-  await here.service.kill();
-  await refused(/does not answer/);
-  await here.service.startAgain();
+  await page.locator('#new-start:not([aria-disabled])').waitFor(); // it was tried, and is over
+  await here.service.away(() => refused(/does not answer/));
   await says(page, '#badge-word', /^live$/, PATIENT);
   const missing = page.locator('#new-strategies label', { has: page.locator('input[value="lock_zookeeper"]') });
   await eventually('it says what is missing', async () => {

@@ -114,7 +114,11 @@ export class Service {
     this.url = this.process.said;
   }
 
-  kill() { return this.process.end('SIGKILL'); }
+  /** Killed, and back again where it was after `meanwhile`, also when that fails: others use it too. */
+  async away(meanwhile) {
+    await this.process.end('SIGKILL');
+    try { await meanwhile(); } finally { await this.startAgain(); }
+  }
 
   async stop() {
     await this.process.end('SIGTERM');

@@ -175,10 +175,12 @@ sentence('a trace is taken along as Markdown and as a Mermaid diagram', async (t
 
 if (process.env.SCREENSHOTS) {
   sentence('the picture of the README shows how naive oversold in a run that was made for it', async (t) => {
-    const run = await here.service.load({ strategies: SEEN, buyers: 200, attempts: 2000, stock: 100, seed: 7 });
+    const make = () => here.service.load({ strategies: SEEN, buyers: 200, attempts: 2000, stock: 100, seed: 7 });
+    let run = await make();
+    for (let tries = 1; run.results[0].trace.lanes.length > 2 && tries < 8; tries += 1) run = await make(); // two are told soonest
     const { trace } = run.results[0];
     const late = trace.steps.filter((s) => s.believes.some((b) => b.stale)).pop()?.n ?? trace.steps.length;
-    const page = await look(t, here.browser, `${here.service.url}/#/trace/${run.id}/naive/${late}`, { height: 1000 });
+    const page = await look(t, here.browser, `${here.service.url}/#/trace/${run.id}/naive/${late}`, { height: 860 });
     await isAt(page, trace, late);
     await picture(page, 'trace');
   });
