@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { inflateSync } from 'node:zlib';
-import { rush, short, traced } from './kept.mjs';
+import { full, short, traced } from './kept.mjs';
 import { PATIENT, calm, eventually, look, says, sentence, stage, tabTo, turn, words } from './support.mjs';
 
 const here = stage();
@@ -66,9 +66,10 @@ for (const colorScheme of ['light', 'dark']) {
 }
 
 sentence('no page with every strategy scrolls sideways on a phone', async (t) => {
-  await here.service.keep(short(OTHER), traced(KEPT), rush);
+  const every = full('20261104-080000');
+  await here.service.keep(short(OTHER), traced(KEPT), every);
   const page = await look(t, here.browser, here.service.url, { width: 360, height: 740 });
-  for (const one of [...PAGES, [`#/compare/${KEPT}/${rush.id}`, 'compare', '#compare-rows tr'], [`#/runs/${rush.id}`, 'board', '.tile'],
+  for (const one of [...PAGES, [`#/compare/${KEPT}/${every.id}`, 'compare', '#compare-rows tr'], ['#/', 'board', '#curves svg'],
     ['#/strategy/lock_redis_fenced', 'strategy', 'pre']]) {
     await back(page);
     await goTo(page, one);
@@ -77,7 +78,7 @@ sentence('no page with every strategy scrolls sideways on a phone', async (t) =>
   }
   await back(page);
   await turn(page, '#/', 'board');
-  assert.equal(await page.locator('.tile').count(), rush.results.length);
+  assert.equal(await page.locator('.tile').count(), every.results.length);
   assert.deepEqual((await violations(page)).slice(0, 5), [], 'all of them at once');
   const cut = await page.locator('.oversold').evaluateAll((all) =>
     all.filter((n) => n.scrollWidth > n.clientWidth).map((n) => n.textContent));

@@ -58,10 +58,16 @@ function trace(kind, script, outcomes, sentence) {
 /** Two strategies with what was recorded of them, one oversold and one near. */
 export function traced(id, more = {}) {
   const run = short(id, ['naive', 'atomic_update'], { traced: true, co_located: true, command: 'sellout-load --seed 7', ...more });
+  return witnessed(run);
+}
+/** Every strategy, with curves, and a trace of two. */
+export const full = (id) => witnessed(copy(rush, id));
+
+function witnessed(run) {
   const [naive, safe] = ['naive', 'atomic_update'].map((name) => run.results.find((r) => r.strategy === name));
   naive.trace = trace('oversold', LAST_UNIT, { A: 'sold', B: 'sold' }, 'A and B both read 1 left, and both sold it.');
   safe.trace = trace('closest_call', NEAR, { A: 'sold', B: 'sold_out' }, 'A and B wanted the last unit; one statement decided.');
-  for (const r of [naive, safe]) r.series = Array.from({ length: 40 }, (_, i) => ({ ms: 20 * i, sold: Math.round((r.sold * i) / 39) }));
+  for (const r of run.results) r.series = Array.from({ length: 40 }, (_, i) => ({ ms: 20 * i, sold: Math.round((r.sold * i) / 39) }));
   return run;
 }
 

@@ -93,6 +93,8 @@ sentence('the arrows, Home, End and Space go through the steps, and stop at the 
     await page.click(`${NAIVE} [data-go="${button}"]`);
     await isAt(page, trace, n);
   }
+  const label = async (n) => (await page.locator(`${NAIVE} [data-step="${n}"] :is(a, text.label)`).first().textContent());
+  assert.deepEqual(await Promise.all([4, 8, 9, 12].map(label)), ['B reads 1', 'B checks: yes, stale', 'B writes 0', 'B is told sold']);
   await page.click(`${NAIVE} li[data-step="4"] a`);
   await isAt(page, trace, 4);
   await page.locator(`${NAIVE} svg [data-step="6"] text.label`).click();
