@@ -12,14 +12,17 @@ use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::backends::{Backends, Facts, Need};
 use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::feed::Feed;
 use crate::http::{self, State};
+use crate::lab::{Lab, Setup};
 use crate::life::sweeper;
+use crate::oversight::{self, Oversight};
 use crate::runs::Runs;
+use crate::trace::Recorder;
 use crate::wire::Environment;
 
 /// How long a connection may be idle, before its first request and between two. Longer than clients keep
@@ -42,28 +45,39 @@ impl Running {
     /// Opens the servers and starts to listen. Call it on the runtime that shall own the connections.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         config.check()?;
-        let backends = Backends::open(&config.servers, config.limits.clone())
-            .await
-            .context("PostgreSQL (DATABASE_URL) cannot be used")?;
+        let (servers, limits) = (&config.servers, config.limits.clone());
+        let backends = match config.lab {
+            true => Backends::open_in_lab(servers, limits).await,
+            false => Backends::open(servers, limits).await,
+        };
+        let backends = backends.context("PostgreSQL (DATABASE_URL) cannot be used")?;
         let facts = backends.facts().await;
         let sweep = Duration::from_millis(config.limits.sweep_ms);
-        let checkout = Arc::new(Checkout::new(backends));
+        let switches = backends.faults.clone();
+        let recorder = Recorder::new(config.lab && config.trace);
+        let checkout = Arc::new(Checkout::new(backends, recorder));
         sweeper::start(&checkout, sweep);
         let runs = Arc::new(Runs::new(config.runs_dir.clone()));
-        let feed = Feed::start(config.lab, Arc::clone(&checkout), Arc::clone(&runs), http::glance);
+        let every = config.audit_every();
+        let (tokens, token) = access::with_own(config.lab, config.all_tokens()?)?;
+        let setup = Setup { on: config.lab, runs_dir: config.runs_dir, token };
+        let lab = Lab::new(setup, switches, Arc::clone(&runs));
+        let environment = environment(&facts, config.private_servers);
+        let oversight = Oversight::new(Arc::clone(&checkout), environment.clone());
+        if let Some(every) = every {
+            oversight::start(&oversight, every);
+        }
+        let feed = Feed::start(Arc::clone(&lab), Arc::clone(&checkout), Arc::clone(&runs), http::glance);
         let state = web::Data::new(State {
             checkout,
-            access: Access::new(
-                config.lab,
-                config.all_tokens()?,
-                config.hosts,
-                config.bind.ip().is_loopback(),
-            ),
+            access: Access::new(config.lab, tokens, config.hosts, config.bind.ip().is_loopback()),
             rate: config.rate_per_s.map(http::rate::Rate::new),
             idempotency: config.idempotency,
             runs,
+            lab: Arc::clone(&lab),
             feed,
-            environment: environment(&facts, config.private_servers),
+            oversight,
+            environment,
             metrics: prometheus()?,
             draining: AtomicBool::new(false),
         });
@@ -79,7 +93,9 @@ impl Running {
         .shutdown_timeout(config.limits.order_deadline_ms.div_ceil(1000))
         .bind(config.bind)
         .with_context(|| format!("cannot listen on {}", config.bind))?;
+        let server = if lab.is_on() { server.on_connect(http::hold_wire) } else { server };
         let address = server.addrs().first().copied().context("no address was bound")?;
+        lab.listens_at(address);
         let server = server.run();
         let handle = server.handle();
         let drain_delay = Duration::from_millis(config.drain_delay_ms);
@@ -96,6 +112,8 @@ impl Running {
     pub async fn stop(self) {
         self.state.draining.store(true, Relaxed);
         tokio::time::sleep(self.drain_delay).await;
+        // While it still can hand in what it has.
+        self.state.lab.end().await;
         self.state.feed.close();
         self.server.stop(true).await;
         let _ = self.ended.await;
@@ -111,12 +129,15 @@ fn prometheus() -> anyhow::Result<PrometheusHandle> {
         return Ok(handle.clone());
     }
     let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let orders = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
     let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("sellout_batch_orders".into()), &orders)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)?
         .build_recorder();
     let handle = HANDLE.get_or_init(|| recorder.handle()).clone();
     // Another test's service may have been faster; both render the same recorder then.
     if metrics::set_global_recorder(recorder).is_ok() {
+        oversight::describe();
         let upkeep = handle.clone();
         tokio::spawn(async move {
             loop {

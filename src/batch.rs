@@ -72,9 +72,8 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
     /// Waits for the answer of one entry.
     ///
     /// # Errors
-    /// Those of its answer. [`Error::Overloaded`] when the line is full, [`Error::Contended`] after the
-    /// longest wait. When the writer dies: [`Error::Contended`] for who was waiting, [`Error::Unknown`] for
-    /// who was being written.
+    /// Those of its answer. [`Error::Overloaded`] when the line is full, and after the longest wait. When the
+    /// writer dies: [`Error::Contended`] for who was waiting, [`Error::Unknown`] for who was being written.
     pub async fn ask(&self, entry: T) -> Result<A, Error> {
         let (to, answer) = oneshot::channel();
         let mut place = Place { entry, since: Instant::now(), reply: Reply::owe(to, &self.owed) };
@@ -84,7 +83,7 @@ impl<T: Send + 'static, A: Send + 'static> Line<T, A> {
                 Ok(()) => break,
                 Err(TrySendError::Full(mut place)) => {
                     place.reply.to = None;
-                    return Err(Error::Overloaded);
+                    return Err(shed("full"));
                 }
                 Err(TrySendError::Closed(back)) => place = back,
             }
@@ -130,7 +129,7 @@ async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, size: Size, write: A
             if reply.has_hung_up() {
                 continue;
             } else if since.elapsed() > size.wait_max {
-                reply.pay(Err(Error::Contended("not written within the wait limit".into())));
+                reply.pay(Err(shed("expired")));
                 continue;
             }
             reply.written = true;
@@ -146,6 +145,11 @@ async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, size: Size, write: A
             reply.pay(answer);
         }
     }
+}
+
+fn shed(why: &'static str) -> Error {
+    metrics::counter!("sellout_shed_total", "why" => why).increment(1);
+    Error::Overloaded
 }
 
 impl<A> Reply<A> {
@@ -260,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn who_has_waited_too_long_is_told_that_nothing_was_written() {
         let (line, _gate, seen) = line(Size { wait_max: Duration::ZERO, ..SIZE });
-        assert!(matches!(line.ask(2).await, Err(Error::Contended(_))));
+        assert!(matches!(line.ask(2).await, Err(Error::Overloaded)));
         assert!(seen.lock().unwrap().is_empty());
     }
 

@@ -26,6 +26,10 @@ pub struct Config {
     #[arg(long, env = "SELLOUT_LAB")]
     pub lab: bool,
 
+    /// In lab mode, are the steps of orders recorded, to show how they were decided? That costs a little.
+    #[arg(long, env = "SELLOUT_TRACE", default_value_t = true, action = clap::ArgAction::Set)]
+    pub trace: bool,
+
     /// Operator token that opens sales (`Authorization: Bearer …`).
     #[arg(long, env = "SELLOUT_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -61,6 +65,11 @@ pub struct Config {
     /// Time between not being ready any more and taking no more connections, for load balancers to notice.
     #[arg(long, env = "SELLOUT_DRAIN_DELAY_MS", default_value_t = 0)]
     pub drain_delay_ms: u64,
+
+    /// How often open sales are audited and the gauges of what is open renewed; 0: never. When not set: every
+    /// minute, and never in the lab.
+    #[arg(long, env = "SELLOUT_AUDIT_EVERY_MS")]
+    pub audit_every_ms: Option<u64>,
 
     /// Where to log: `pretty` for people, `json` for machines.
     #[arg(long, env = "SELLOUT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
@@ -172,11 +181,12 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_LOCK_LEASE_MS", default_value_t = 10_000)]
     pub lock_lease_ms: u64,
 
-    /// Orders of one strategy that are worked on at once.
+    /// Orders of one strategy that are worked on at once. (Not of group_commit and redis_lua_batched, which
+    /// keep a line of their own.)
     #[arg(long, env = "SELLOUT_IN_FLIGHT_MAX", default_value_t = 512)]
     pub in_flight_max: usize,
 
-    /// Orders of one strategy that wait for that; one more is told at once that nothing was taken.
+    /// Orders of one strategy that wait for that, or stand in its line; one more is told at once that nothing was taken.
     #[arg(long, env = "SELLOUT_QUEUE_MAX", default_value_t = 4_096)]
     pub queue_max: usize,
 
@@ -266,6 +276,13 @@ impl Config {
             self.bind
         );
         Ok(())
+    }
+
+    /// How often open sales are audited, if they are.
+    pub fn audit_every(&self) -> Option<Duration> {
+        let default = if self.lab { 0 } else { 60_000 };
+        let every = self.audit_every_ms.unwrap_or(default);
+        (every > 0).then(|| Duration::from_millis(every))
     }
 
     /// The tokens of all settings.

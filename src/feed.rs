@@ -9,6 +9,7 @@ use futures_util::Stream;
 use tokio::sync::watch;
 
 use crate::checkout::Checkout;
+use crate::lab::Lab;
 use crate::runs::Runs;
 use crate::wire::{SaleView, Snapshot};
 
@@ -25,6 +26,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub struct Feed {
     newest: watch::Sender<Arc<str>>,
     viewers: Arc<AtomicU64>,
+    /// Most of them at once, since somebody asked.
+    most: AtomicU64,
 }
 
 /// Counted while it lives.
@@ -39,12 +42,13 @@ impl Drop for Viewer {
 impl Feed {
     /// Starts the sampler; it ends with the feed.
     pub fn start(
-        lab: bool,
+        lab: Arc<Lab>,
         checkout: Arc<Checkout>,
         runs: Arc<Runs>,
         glance: fn(&crate::checkout::OpenSale) -> SaleView,
     ) -> Arc<Feed> {
-        let feed = Arc::new(Feed { newest: watch::Sender::new("".into()), viewers: Arc::default() });
+        let (viewers, most) = (Arc::default(), AtomicU64::new(0));
+        let feed = Arc::new(Feed { newest: watch::Sender::new("".into()), viewers, most });
         tokio::spawn(sample(Arc::downgrade(&feed), lab, checkout, runs, glance));
         feed
     }
@@ -53,7 +57,8 @@ impl Feed {
     /// them up: only the newest is kept.
     pub fn subscribe(&self) -> Option<impl Stream<Item = String> + use<>> {
         let admit = |n| (n < VIEWERS_MAX).then_some(n + 1);
-        self.viewers.fetch_update(Relaxed, Relaxed, admit).ok()?;
+        let before = self.viewers.fetch_update(Relaxed, Relaxed, admit).ok()?;
+        self.most.fetch_max(before + 1, Relaxed);
         let viewer = Viewer(Arc::clone(&self.viewers));
         let mut newest = self.newest.subscribe();
         newest.mark_changed();
@@ -75,6 +80,14 @@ impl Feed {
         }))
     }
 
+    /// Most pages at once since this was asked the last time, or `before` if that is more. `None`: they are
+    /// counted from now on.
+    pub fn viewers_since(&self, before: Option<u64>) -> u64 {
+        let now = self.viewers.load(Relaxed);
+        let most = self.most.swap(now, Relaxed);
+        before.map_or(now, |before| before.max(most))
+    }
+
     /// Tells every page that the service goes down.
     pub fn close(&self) {
         self.newest.send_replace("closed".into());
@@ -83,7 +96,7 @@ impl Feed {
 
 async fn sample(
     feed: Weak<Feed>,
-    lab: bool,
+    lab: Arc<Lab>,
     checkout: Arc<Checkout>,
     runs: Arc<Runs>,
     glance: fn(&crate::checkout::OpenSale) -> SaleView,
@@ -106,7 +119,8 @@ async fn sample(
         };
         let seq = last.as_ref().map_or(1, |s: &Snapshot| s.seq);
         let current = open.map(|o| glance(&o));
-        let snapshot = Snapshot { seq, lab, run, current, viewers, lab_run: None, faults: None };
+        let (lab_run, faults) = (lab.current(), lab.is_on().then(|| lab.faults()));
+        let snapshot = Snapshot { seq, lab: lab.is_on(), run, current, viewers, lab_run, faults };
         silent += 1;
         if last.as_ref() != Some(&snapshot) || silent >= REPEAT {
             silent = 0;

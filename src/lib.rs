@@ -11,23 +11,28 @@
 //!
 //! | room | may use |
 //! |---|---|
-//! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, access, config, dashboard; never sqlx, redis, locks |
-//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, ledger, backends, config, wire |
+//! | [`http`] | checkout, life, audit, ledger (reads), sale, wire, Spec, runs, feed, lab, access, config, dashboard, reports, oversight; never sqlx, redis, locks |
+//! | [`checkout`] | the [`strategies::Strategy`] trait, sale, trace, ledger, backends, config, wire |
 //! | [`life`] | checkout, ledger, backends, sale, wire, Spec |
-//! | [`strategies`] | sale, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
-//! | [`pipeline`] | ledger, stock, batch, backends, patience, config, sale, wire |
+//! | [`strategies`] | sale, faults, ledger, stock, pipeline, batch, backends, config, patience, wire; never each other, except `under_lock` the takes that it brackets and locks (`mod` names their facts) |
+//! | [`pipeline`] | ledger, stock, trace, batch, backends, patience, config, sale, wire |
 //! | [`batch`] | sale |
 //! | [`locks`] | backends, patience, sale, wire |
 //! | [`stock`] | PostgreSQL, ledger, sale |
 //! | [`ledger`], [`audit`] | PostgreSQL, sale, wire: *the judge does not know the accused* |
-//! | [`backends`], [`patience`] | config, sale |
-//! | [`feed`], [`runs`] | checkout, runs, dashboard, wire |
-//! | [`sale`], [`dashboard`] | wire |
+//! | [`backends`], [`patience`] | config, faults, sale |
+//! | [`oversight`] | checkout, audit, ledger (reads), sale, wire, Spec |
+//! | [`faults`] | sale, wire |
+//! | [`lab`] | faults, runs, services, sale, wire |
+//! | [`feed`] | checkout, runs, lab, wire |
+//! | [`runs`] | dashboard, wire |
+//! | [`sale`] | trace, wire |
+//! | [`trace`], [`dashboard`], [`reports`] | wire |
 //! | [`config`] | access |
 //! | [`access`] | sale |
 //! | [`wire`], [`services`] | nothing of ours |
 //! | [`app`], [`commands`] | all: they put the rooms together |
-//! | `loadtest/` | [`wire`], [`audit`], and HTTP: a witness from outside |
+//! | `loadtest/` | [`wire`], [`audit`], [`reports`] (words for what it saw itself), and HTTP: a witness from outside |
 //!
 //! # Invariants, mostly of what is absent
 //!
@@ -45,6 +50,8 @@
 pub mod wire;
 
 pub mod sale;
+
+pub mod trace;
 
 pub mod http;
 
@@ -70,13 +77,21 @@ pub mod backends;
 
 pub mod patience;
 
+pub mod faults;
+
 pub mod access;
 
 pub mod runs;
 
+pub mod lab;
+
 pub mod feed;
 
 pub mod dashboard;
+
+pub mod reports;
+
+pub mod oversight;
 
 pub mod config;
 

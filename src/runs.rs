@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::dashboard;
 use crate::wire::{Parameters, Run, RunSummary};
@@ -14,6 +15,8 @@ const LISTED_MAX: usize = 100;
 pub struct Runs {
     folder: PathBuf,
     newest: RwLock<Option<Run>>,
+    /// When this process was last told of a run.
+    heard: Mutex<Option<Instant>>,
 }
 
 /// Why a run cannot be kept or read.
@@ -33,7 +36,7 @@ pub enum Refused {
 impl Runs {
     /// Runs below this folder; it is made when the first run is kept.
     pub fn new(folder: PathBuf) -> Runs {
-        Runs { folder, newest: RwLock::default() }
+        Runs { folder, newest: RwLock::default(), heard: Mutex::default() }
     }
 
     /// The newest run that this process was told of, running or ended.
@@ -51,6 +54,28 @@ impl Runs {
             write_whole(&folder.join("report.html"), dashboard::report(&run).as_bytes()).await?;
         }
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(run);
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The run that has not ended, if one was heard of that lately: whoever is cut off says nothing.
+    pub fn under_way(&self, lately: Duration) -> Option<String> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.newest().filter(|run| run.exit_code.is_none() && !run.cancelled)?;
+        heard.is_some_and(|heard| heard.elapsed() < lately).then_some(newest.id)
+    }
+
+    /// Forgets a run, with all that was written about it.
+    pub async fn forget(&self, id: &str) -> Result<(), Refused> {
+        let folder = self.folder_of(id).map_err(|_| Refused::NoSuchRun)?;
+        if !tokio::fs::try_exists(folder.join("run.json")).await? {
+            return Err(Refused::NoSuchRun);
+        }
+        tokio::fs::remove_dir_all(&folder).await?;
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_some_and(|run| run.id == id) {
+            *newest = None;
+        }
         Ok(())
     }
 

@@ -3,9 +3,11 @@
 
 mod parse;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
+
+use crate::trace::Track;
 
 pub use parse::key_of;
 
@@ -23,6 +25,8 @@ pub const HOLD_SECONDS_MAX: i64 = 7 * 24 * 3600;
 pub const CART_ITEMS_MAX: usize = 50;
 /// Most orders of a batch.
 pub const BATCH_ORDERS_MAX: usize = 1_000;
+/// Longest artificial pause between read and write, in milliseconds.
+pub const WINDOW_MS_MAX: u64 = 1_000;
 /// Longest name of a sale, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
 
@@ -48,6 +52,8 @@ pub struct Sale {
     pub epoch: i64,
     /// From when to when.
     pub hours: Hours,
+    /// The lab's artificial pause between read and write; of the process that opened it, not of the ledger.
+    pub race_window: Option<Duration>,
 }
 
 /// From when to when a sale sells, by the clock of the database. This process's own clock is not asked: what
@@ -109,6 +115,8 @@ pub struct Order {
     pub epoch: i64,
     /// SHA-256 of what is asked for: the same key with another body is refused.
     pub fingerprint: [u8; 32],
+    /// Where its steps are recorded, in the lab.
+    pub trace: Track,
 }
 
 /// Several sales in one order, all or nothing.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::crowd::Crowd;
+use crate::fault::Fault;
 use crate::scenarios::Scenario;
 
 const AFTER_HELP: &str = "\
@@ -67,6 +68,16 @@ pub struct Args {
     #[arg(long)]
     pub seed: Option<u64>,
 
+    /// Milliseconds between the read and the write of each order, where a strategy has such a gap: an
+    /// artificial window, and called so in every report [default: none].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub race_window_ms: Option<u64>,
+
+    /// What goes wrong while it runs, of the service's own doing: pause-holder=MS, drop-reply=N,
+    /// slow-store=MS. May be given several times; all is off afterwards.
+    #[arg(long, value_name = "NAME=N")]
+    pub fault: Vec<Fault>,
+
     /// Milliseconds after which a request without an answer counts as unknown.
     #[arg(long, default_value_t = 30_000, value_parser = at_least_one())]
     pub timeout_ms: u64,
@@ -86,6 +97,10 @@ pub struct Args {
     /// Keep `<run id>/run.json` and `<run id>/history.ndjson` below this directory.
     #[arg(long, value_name = "DIR")]
     pub runs_dir: Option<PathBuf>,
+
+    /// Name of the run: letters, digits and hyphens [default: the time].
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    pub run_id: Option<String>,
 
     /// Bearer token, where the service wants one.
     #[arg(long, env = "SELLOUT_TOKEN", hide_env_values = true)]
@@ -162,6 +177,19 @@ impl Args {
         self.scenario.limit(self.per_buyer_limit)
     }
 
+    /// The artificial window, if there is one.
+    pub fn window(&self) -> Option<u64> {
+        self.race_window_ms.filter(|ms| *ms > 0)
+    }
+
+    /// Is the service on this machine?
+    pub fn is_at_home(&self) -> bool {
+        let host = reqwest::Url::parse(&self.host).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let name = host.unwrap_or_default();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The crowd, for the plan.
     pub fn crowd(&self) -> Crowd {
         Crowd { buyers: self.buyers, attempts: self.attempts, quantity: self.quantity }
@@ -186,7 +214,13 @@ impl Args {
         if self.timeout_ms != 30_000 {
             said.push_str(&format!(" --timeout-ms {}", self.timeout_ms));
         }
+        if let Some(ms) = self.window() {
+            said.push_str(&format!(" --race-window-ms {ms}"));
+        }
         said.push_str(&format!(" --seed {seed}"));
+        for fault in &self.fault {
+            said.push_str(&format!(" --fault {fault}"));
+        }
         said
     }
 }
@@ -198,6 +232,15 @@ pub fn is_dash(path: Option<&PathBuf>) -> bool {
 
 fn at_least_one() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(1..)
+}
+
+/// What can be a folder's name, here and at the service.
+fn run_id(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if text.is_empty() || text.len() > 64 || !plain {
+        return Err("give it 1 to 64 letters, digits and hyphens".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn host(text: &str) -> Result<String, String> {
@@ -237,6 +280,9 @@ mod tests {
             "--json - --export-markdown -",
             "--host 127.0.0.1:8080",
             "--scenario stampede",
+            "--run-id ../x",
+            "--race-window-ms 1001",
+            "--fault flood=1",
             "--scenario holds --attempts 399",
             "--scenario carts --attempts 599",
             "--scenario plenty --attempts 1000000 --quantity 1000000",
@@ -247,11 +293,23 @@ mod tests {
 
     #[test]
     fn the_repeat_line_asks_for_the_same_and_hides_the_token() {
-        let line = "sellout-load --token secret --per-buyer-limit 3 --scenario retry-storm";
+        let line = "sellout-load --token secret --per-buyer-limit 3 --scenario retry-storm \
+                    --race-window-ms 5 --fault slow-store=2";
         let again = Args::try_parse_from(line.split(' ')).map(|args| args.repeat(7)).unwrap_or_default();
         assert!(!again.contains("secret"));
         let parsed = Args::try_parse_from(again.split(' '));
         assert_eq!(parsed.map(|args| args.repeat(7)).unwrap_or_default(), again);
-        assert!(again.ends_with("--per-buyer-limit 3 --seed 7"), "{again}");
+        let end = "--per-buyer-limit 3 --race-window-ms 5 --seed 7 --fault slow-store=2";
+        assert!(again.ends_with(end), "{again}");
+    }
+
+    #[test]
+    fn a_service_on_loopback_shares_this_machine() {
+        let at =
+            |host: &str| Args::try_parse_from(["sellout-load", "--host", host]).is_ok_and(|a| a.is_at_home());
+        for here in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:8080"] {
+            assert!(at(here), "{here}");
+        }
+        assert!(!at("http://shop.example:8080") && !at("http://192.0.2.1"));
     }
 }

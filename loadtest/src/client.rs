@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use sellout::wire::{
-    Audit, CartItem, Environment, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
-    StrategyCard, Tally,
+    Audit, CartItem, Environment, Faults, LedgerRow, NewCart, NewOrder, NewSale, Problem, Run, SaleView,
+    StrategyCard, Tally, Trace,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -112,6 +112,11 @@ impl Service {
         text.lines().filter(|line| !line.trim().is_empty()).map(row).collect()
     }
 
+    /// How it was decided, step by step; refused where that was not recorded.
+    pub async fn trace(&self, id: Uuid) -> Result<Trace, Failure> {
+        json(self.read(&format!("/v1/sales/{id}/trace")).await?).await
+    }
+
     /// Hands in what the clients were told.
     pub async fn put_tally(&self, id: Uuid, tally: &Tally) -> Result<(), Failure> {
         self.put(&format!("/v1/sales/{id}/tally"), tally).await
@@ -120,6 +125,16 @@ impl Service {
     /// Shows the run so far.
     pub async fn put_run(&self, run: &Run) -> Result<(), Failure> {
         self.put(&format!("/v1/runs/{}", run.id), run).await
+    }
+
+    /// What goes wrong there on purpose.
+    pub async fn faults(&self) -> Result<Faults, Failure> {
+        json(self.read("/v1/lab/faults").await?).await
+    }
+
+    /// Switches that on and off.
+    pub async fn put_faults(&self, faults: &Faults) -> Result<(), Failure> {
+        self.put("/v1/lab/faults", faults).await
     }
 
     /// The service's one-file report of a run.

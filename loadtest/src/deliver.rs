@@ -5,23 +5,22 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use sellout::reports::markdown;
 use sellout::wire::Run;
 
 use crate::args::{Args, is_dash};
 use crate::client::Service;
-use crate::markdown;
-use crate::report::{self, Marks};
+use crate::report;
 
 /// Everything that was asked for, except the HTML.
 pub fn deliver(args: &Args, run: &Run, ending: &str, mut stdout: File) {
-    let repeat = args.repeat(run.parameters.seed);
     let json = serde_json::to_string_pretty(run).map(|text| text + "\n").unwrap_or_default();
-    let page = markdown::page(run, &repeat, ending);
+    let page = markdown::page(run, Some(ending));
     let alone = is_dash(args.json.as_ref()) || is_dash(args.export_markdown.as_ref());
     if alone {
         eprintln!("{ending}");
     } else {
-        let table = report::table(run, &repeat, ending, Marks::of_this_terminal());
+        let table = report::table(run, ending, report::marks_of_this_terminal());
         said("the table", stdout.write_all(table.as_bytes()));
     }
     for (path, text) in [(&args.json, json), (&args.export_markdown, page)] {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sellout::audit;
-use sellout::wire::{NewSale, RunResult, SaleView, StrategyCard, Tally};
+use sellout::wire::{NewSale, RunResult, SaleView, StrategyCard, Tally, Trace};
 use uuid::Uuid;
 
 use crate::args::Args;
@@ -66,6 +66,7 @@ impl Desk {
                 units: self.opening,
                 strategy: card.id.clone(),
                 per_buyer_limit: self.args.limit(),
+                race_window_ms: self.args.window(),
                 ..NewSale::default()
             };
             opened.push(self.service.open_sale(&sale).await?);
@@ -86,6 +87,7 @@ impl Desk {
 
         let (sale, judged, broken) = self.judge_all(card, &hall, fought).await;
         let mut row = row(card, sale, judged);
+        row.trace = self.trace(sale, broken.is_some()).await;
         let tally = hall.witness.tally(self.args.limit());
         add_figures(&mut row, &tally, hall.witness.figures());
         row.service_cpu_us_per_attempt = cpu_before
@@ -93,6 +95,14 @@ impl Desk {
             .filter(|_| tally.attempts > 0)
             .map(|(before, after)| (after - before) / tally.attempts as f64);
         Outcome { row, broken }
+    }
+
+    /// How it was decided, where the service has recorded that; it is no evidence, so a refusal is no fault.
+    async fn trace(&self, sale: Option<Uuid>, broken: bool) -> Option<Trace> {
+        match sale {
+            Some(sale) if !broken => self.service.trace(sale).await.ok(),
+            _ => None,
+        }
     }
 
     /// Each sale by itself, and all of them together.
@@ -266,4 +276,5 @@ fn add_figures(row: &mut RunResult, tally: &Tally, figures: Figures) {
     row.accepted_per_s = figures.accepted_per_s;
     row.rejected_per_s = figures.rejected_per_s;
     row.latency_us = figures.latency_us;
+    row.series = figures.series;
 }

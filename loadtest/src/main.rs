@@ -14,15 +14,16 @@ mod choose;
 mod client;
 mod cpu;
 mod crowd;
+mod curve;
 mod deliver;
 mod ending;
 mod exit;
+mod fault;
 mod hall;
 mod history;
 mod interrupt;
 mod judge_run;
 mod limits;
-mod markdown;
 mod operation;
 mod plan;
 mod progress;
@@ -64,7 +65,7 @@ fn show(path: &std::path::Path) -> ExitCode {
     let read = std::fs::read_to_string(path).map_err(|e| e.to_string());
     match read.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string())) {
         Ok(run) => {
-            print!("{}", markdown::section(&run));
+            print!("{}", sellout::reports::markdown::section(&run));
             ExitCode::SUCCESS
         }
         Err(e) => {

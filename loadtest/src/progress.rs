@@ -5,10 +5,10 @@ use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sellout::reports::sold;
 use sellout::wire::RunResult;
 use tokio::task::JoinHandle;
 
-use crate::report::sold;
 use crate::tally::Witness;
 
 const STEP: Duration = Duration::from_millis(200);

@@ -1,117 +1,24 @@
-//! The verdict table, for people at a terminal. A verdict is a word; the mark beside it is for the eye.
+//! The verdict table for people at a terminal: what `sellout::reports` says of each row, aligned.
 
-use sellout::wire::{Evidence, Latency, Run, RunResult, Verdict};
+use sellout::reports::{CAVEAT, COLUMNS, Marks, cells, reasons};
+use sellout::wire::{Parameters, Run};
 
-use crate::verdict::ledger_was_read;
-
-/// Said under every table, wherever it goes.
-pub const CAVEAT: &str = "HELD means 0 oversold in this run; it is evidence, not proof.";
-
-/// The columns.
-pub const COLUMNS: [&str; 12] = [
-    "Strategy",
-    "Verdict",
-    "Oversold",
-    "Sold/Stock",
-    "Told yes",
-    "Left",
-    "Lost",
-    "Stranded",
-    "p50 ms",
-    "p99 ms",
-    "Accepted/s",
-    "As declared",
-];
-
-/// Marks in the letters that the reader's terminal has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marks {
-    /// ✔ ✖ ▲
-    Unicode,
-    /// v x !
-    Ascii,
+/// By the locale, as other programs decide it.
+pub fn marks_of_this_terminal() -> Marks {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
+    let locale = locale.to_uppercase();
+    if locale.contains("UTF-8") || locale.contains("UTF8") { Marks::Unicode } else { Marks::Ascii }
 }
 
-impl Marks {
-    /// By the locale, as other programs decide it.
-    pub fn of_this_terminal() -> Self {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
-        let locale = locale.to_uppercase();
-        if locale.contains("UTF-8") || locale.contains("UTF8") { Marks::Unicode } else { Marks::Ascii }
-    }
-
-    fn of(self, verdict: Verdict) -> &'static str {
-        let (unicode, ascii) = match verdict {
-            Verdict::Held => ("✔", "v"),
-            Verdict::Oversold | Verdict::Lost => ("✖", "x"),
-            Verdict::Inconsistent | Verdict::Stranded => ("▲", "^"),
-            Verdict::Invalid => ("!", "!"),
-            Verdict::NotExercised => ("?", "?"),
-            Verdict::Skipped | Verdict::Control => ("-", "-"),
-        };
-        if self == Marks::Unicode { unicode } else { ascii }
-    }
-}
-
-/// The cells of one row, in the order of [`COLUMNS`]. What is not known is `-`, never 0.
-pub fn cells(row: &RunResult, marks: Marks) -> Vec<String> {
-    let verdict = format!("{} {}", marks.of(row.verdict), row.verdict.word());
-    if row.verdict == Verdict::Skipped {
-        return vec![row.strategy.clone(), verdict];
-    }
-    let e = &row.evidence;
-    let ms = |pick: fn(&Latency) -> u64| {
-        row.latency_us.get("sold").map_or("-".into(), |l| format!("{:.1}", pick(l) as f64 / 1000.0))
-    };
-    // A control keeps no ledger on purpose: what it "lost" is no finding.
-    let judged = row.verdict != Verdict::Control;
-    let read = ledger_was_read(e);
-    vec![
-        row.strategy.clone(),
-        verdict,
-        if read { oversold(e.oversold) } else { "-".into() },
-        sold(e),
-        known(e.told_yes),
-        known(e.left),
-        known(e.lost.filter(|_| judged)),
-        known((judged && read).then_some(e.stranded)),
-        ms(|l| l.p50),
-        ms(|l| l.p99),
-        format!("{:.0}", row.accepted_per_s),
-        note(row).into(),
-    ]
-}
-
-/// Sold of stock; a ledger that was not read is no zero.
-pub fn sold(e: &Evidence) -> String {
-    if ledger_was_read(e) { format!("{}/{}", e.sold, e.opened) } else { format!("-/{}", e.opened) }
-}
-
-fn oversold(units: i64) -> String {
-    if units > 0 { format!("+{units}") } else { "0".into() }
-}
-
-fn known(n: Option<i64>) -> String {
-    n.map_or("-".into(), |n| n.to_string())
-}
-
-fn note(row: &RunResult) -> &'static str {
-    match row.verdict {
-        _ if !row.as_declared => "SURPRISE",
-        Verdict::Invalid | Verdict::NotExercised | Verdict::Skipped | Verdict::Control => "-",
-        _ => "expected",
-    }
-}
-
-/// Rows that need a sentence, with it.
-pub fn reasons(run: &Run) -> impl Iterator<Item = (&str, &str)> {
-    let speaks = |row: &&RunResult| !matches!(row.verdict, Verdict::Held | Verdict::Control);
-    run.results.iter().filter(speaks).map(|row| (row.strategy.as_str(), row.reason.as_str()))
+/// What must stand beside every number of a run whose race was helped along.
+pub fn window(p: &Parameters) -> Option<String> {
+    let ms = p.race_window_ms.filter(|ms| *ms > 0)?;
+    Some(format!("artificial window of {ms} ms between read and write"))
 }
 
 /// The whole table with what belongs under it.
-pub fn table(run: &Run, repeat: &str, ending: &str, marks: Marks) -> String {
+pub fn table(run: &Run, ending: &str, marks: Marks) -> String {
     let head: Vec<String> = COLUMNS.iter().map(|c| (*c).to_owned()).collect();
     let rows: Vec<Vec<String>> = run.results.iter().map(|row| cells(row, marks)).collect();
     let mut text = aligned(&head, &rows);
@@ -119,7 +26,10 @@ pub fn table(run: &Run, repeat: &str, ending: &str, marks: Marks) -> String {
     if !said.is_empty() {
         text.push_str(&format!("{said}\n"));
     }
-    text.push_str(&format!(" {CAVEAT}\n Repeat: {repeat}\n {ending}\n"));
+    if let Some(window) = window(&run.parameters) {
+        text.push_str(&format!(" With an {window}.\n"));
+    }
+    text.push_str(&format!(" {CAVEAT}\n Repeat: {}\n {ending}\n", run.command));
     text
 }
 
@@ -201,6 +111,9 @@ pub mod samples {
 
 #[cfg(test)]
 mod tests {
+    use sellout::reports::markdown;
+    use sellout::wire::{RunResult, Verdict};
+
     use super::samples::result;
     use super::*;
 
@@ -216,7 +129,7 @@ mod tests {
     fn a_broken_promise_is_called_a_surprise() {
         let row = RunResult { as_declared: false, ..result("a", Verdict::Lost) };
         assert_eq!(cells(&row, Marks::Unicode)[11], "SURPRISE");
-        assert_eq!(note(&result("a", Verdict::NotExercised)), "-");
+        assert_eq!(cells(&result("a", Verdict::NotExercised), Marks::Unicode)[11], "-");
     }
 
     #[test]
@@ -226,5 +139,25 @@ mod tests {
             aligned(&["Strategy".into(), "Verdict".into(), "Oversold".into()], &[row("a"), row("bcd")]);
         let ends: Vec<usize> = text.lines().filter(|l| !l.is_empty()).map(|l| l.chars().count()).collect();
         assert!(ends.iter().all(|n| *n == ends[0]), "{text}");
+    }
+
+    #[test]
+    fn the_readme_shows_the_newest_committed_run() {
+        let home = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
+        let files = std::fs::read_dir(home).unwrap().map(|f| f.unwrap().path());
+        let newest = files.filter(|f| f.to_string_lossy().ends_with("-rush.json")).max().unwrap();
+        let run: Run = serde_json::from_str(&std::fs::read_to_string(&newest).unwrap()).unwrap();
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        let (before, rest) = readme.split_once("<!-- results:start -->").unwrap();
+        let (shown, after) = rest.split_once("<!-- results:end -->").unwrap();
+        if std::env::var_os("UPDATE_README").is_some() {
+            let section = markdown::section(&run);
+            let (start, end) = ("<!-- results:start -->", "<!-- results:end -->");
+            let page = format!("{before}{start}\n{}\n{end}{after}", section.trim());
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"), page).unwrap();
+            return;
+        }
+        let name = newest.file_name().unwrap().to_string_lossy();
+        assert_eq!(shown.trim(), markdown::section(&run).trim(), "run `./run readme`: it shows {name}");
     }
 }

@@ -20,7 +20,7 @@ use crate::plan::random_seed;
 use crate::progress::Progress;
 use crate::scenarios::Scenario;
 use crate::verdict::Judged;
-use crate::{interrupt, limits, stdout};
+use crate::{fault, interrupt, limits, stdout};
 
 /// The record of a run and everybody who is shown it.
 struct Book {
@@ -40,8 +40,11 @@ pub async fn run(args: Args) -> Result<u8, Stop> {
     let Choice { cards, by_name } = choose(&args.strategies, cards).map_err(Stop::usage)?;
 
     let (desk, mut book) = prepare(&args, service, &cards, environment)?;
+    fault::switch_on(&book.service, &args.fault).await?;
     let broken = run_all(&desk, &mut book, &cards).await;
+    fault::switch_off(&book.service, &args.fault).await;
     let interrupted = interrupt::asked();
+    book.run.cancelled = interrupted;
     let (code, ending) = decide(&Facts {
         rows: &book.run.results,
         cards: &cards,
@@ -104,7 +107,7 @@ fn blank(args: &Args, seed: u64, opening: i64, strategies: Vec<String>, environm
     let now = Utc::now();
     Run {
         schema_version: SCHEMA_VERSION,
-        id: now.format("%Y%m%d-%H%M%S").to_string(),
+        id: args.run_id.clone().unwrap_or_else(|| now.format("%Y%m%d-%H%M%S").to_string()),
         started_at: now.to_rfc3339_opts(SecondsFormat::Millis, true),
         environment,
         parameters: Parameters {
@@ -116,8 +119,10 @@ fn blank(args: &Args, seed: u64, opening: i64, strategies: Vec<String>, environm
             quantity: args.quantity,
             per_buyer_limit: args.limit(),
             seed,
-            race_window_ms: None,
+            race_window_ms: args.window(),
         },
+        command: args.repeat(seed),
+        co_located: Some(args.is_at_home()),
         ..Run::default()
     }
 }
@@ -142,6 +147,7 @@ async fn run_all(desk: &Desk, book: &mut Book, cards: &[StrategyCard]) -> Option
         let Outcome { row, broken } = run_one(desk, book, card, position).await;
         desk.progress.finished(position, &row);
         book.run.current = None;
+        book.run.traced |= row.trace.is_some();
         book.run.results.push(row);
         book.show().await;
         if broken.is_some() {

@@ -10,10 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use sellout::wire::{Answers, Latency, Tally};
+use sellout::wire::{Answers, Latency, SeriesPoint, Tally};
 
 use crate::answer::Answer;
 use crate::crowd::PlannedOrder;
+use crate::curve::Curve;
 use crate::ending::Ended;
 use crate::operation::Operation;
 
@@ -38,6 +39,7 @@ struct Notes {
     busy: Duration,
     /// From the first request to where the last key was told yes for the first time: units were left then.
     busy_selling: Duration,
+    curve: Curve,
     last_answer: Option<Instant>,
     rested: Duration,
     resting: bool,
@@ -54,6 +56,8 @@ pub struct Figures {
     pub rejected_per_s: f64,
     /// Per class, from just before sending to the body read.
     pub latency_us: BTreeMap<String, Latency>,
+    /// Units told sold since the first request.
+    pub series: Vec<SeriesPoint>,
 }
 
 impl Witness {
@@ -82,7 +86,7 @@ impl Witness {
         notes.count(answer, order.quantity);
         notes.time(answer.name(), took);
         let new_yes = notes.keys.get_mut(&order.key).is_some_and(|operation| operation.heard(answer));
-        notes.goes_on(new_yes);
+        notes.goes_on(new_yes.then_some(order.quantity));
     }
 
     /// A held order is about to be confirmed or released. Returns when.
@@ -111,7 +115,7 @@ impl Witness {
                 _ => notes.answers.unknown += 1,
             }
         }
-        notes.goes_on(new_yes);
+        notes.goes_on(new_yes.then_some(order.quantity));
     }
 
     /// Units may have come back since somebody was refused, and no request is under way. Who was told sold
@@ -166,6 +170,7 @@ impl Witness {
             seconds,
             accepted_per_s: per_second(sold, notes.busy_selling.as_secs_f64()),
             rejected_per_s: per_second(notes.answers.sold_out + notes.answers.rejected, seconds),
+            series: notes.curve.points(notes.elapsed()),
             latency_us: notes.latency.iter().map(|(name, h)| ((*name).to_owned(), latency(h))).collect(),
         }
     }
@@ -177,15 +182,21 @@ impl Witness {
 }
 
 impl Notes {
-    /// An answer is there.
-    fn goes_on(&mut self, new_yes: bool) {
-        let now = Instant::now();
-        self.last_answer = Some(now);
-        let since_start = self.first_sent.map_or(Duration::ZERO, |first| now.duration_since(first));
+    /// An answer is there; perhaps so many units were told sold by it.
+    fn goes_on(&mut self, told_sold: Option<i64>) {
+        self.last_answer = Some(Instant::now());
+        let since_start = self.elapsed();
         self.busy = since_start.saturating_sub(self.rested);
-        if new_yes {
+        if let Some(units) = told_sold {
             self.busy_selling = self.busy;
+            self.curve.sold(since_start, units);
         }
+    }
+
+    /// From the first request to the last answer, rests included.
+    fn elapsed(&self) -> Duration {
+        let both = self.first_sent.zip(self.last_answer);
+        both.map_or(Duration::ZERO, |(first, last)| last.duration_since(first))
     }
 
     fn count(&mut self, answer: Answer, quantity: i64) {

@@ -102,11 +102,6 @@ impl Judged {
     }
 }
 
-/// Was the ledger read? Then the buyers' side stands beside it.
-pub fn ledger_was_read(evidence: &Evidence) -> bool {
-    evidence.clients.is_some()
-}
-
 /// Field by field, whatever fields there are, and inside the clients' sums too.
 fn differences(ours: &Evidence, theirs: &Evidence) -> Vec<String> {
     let (Ok(Value::Object(ours)), Ok(Value::Object(theirs))) =

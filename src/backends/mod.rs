@@ -17,6 +17,7 @@ use std::time::Duration;
 use sqlx::postgres::PgPool;
 
 use crate::config::{Limits, Servers};
+use crate::faults::Switches;
 use crate::sale::Error;
 
 pub use self::redis::{redis_at_write, redis_connection};
@@ -90,6 +91,8 @@ pub struct Backends {
     pub zookeeper: Result<Zookeeper, String>,
     /// etcd, or why there is none.
     pub etcd: Result<Etcd, String>,
+    /// What goes wrong on purpose.
+    pub faults: Switches,
     /// The limits that were asked for.
     pub limits: Limits,
 }
@@ -115,15 +118,25 @@ impl Backends {
     /// Opens the servers and brings the schema up to date. PostgreSQL must be there; any other that is
     /// missing makes its strategies unavailable and nothing else.
     pub async fn open(servers: &Servers, limits: Limits) -> anyhow::Result<Backends> {
+        Backends::open_with(servers, limits, None).await
+    }
+
+    /// The same in a lab, where these may be made slow.
+    pub async fn open_in_lab(servers: &Servers, limits: Limits) -> anyhow::Result<Backends> {
+        Backends::open_with(servers, limits, Some(Switches::default())).await
+    }
+
+    async fn open_with(servers: &Servers, limits: Limits, lab: Option<Switches>) -> anyhow::Result<Backends> {
+        let slow = lab.as_ref();
         let [pg, pg_locks, pg_unflushed, pg_life, pg_reads] =
-            postgres::open(&servers.database_url, &limits).await?;
+            postgres::open(&servers.database_url, &limits, slow).await?;
         let redis = || match servers.redis() {
             None => Err(not_set("REDIS_URL")),
-            Some(url) => self::redis::open("REDIS_URL", url, &limits),
+            Some(url) => self::redis::open("REDIS_URL", url, &limits, slow),
         };
         let redlock = match servers.redlock() {
             urls if urls.is_empty() => Err(not_set("REDLOCK_URLS")),
-            urls => self::redis::open_all(&urls, &limits),
+            urls => self::redis::open_all(&urls, &limits, slow),
         };
         let zookeeper = match servers.zookeeper() {
             None => Err(not_set("ZOOKEEPER_HOSTS")),
@@ -135,8 +148,9 @@ impl Backends {
         };
         let redis_messages =
             servers.redis().ok_or_else(|| not_set("REDIS_URL")).and_then(RedisMessages::open);
-        let redis_wire =
-            servers.redis().ok_or_else(|| not_set("REDIS_URL")).and_then(|url| RedisWire::open(url, &limits));
+        let faults = lab.clone().unwrap_or_default();
+        let wire = |url| RedisWire::open(url, &limits, faults.clone());
+        let redis_wire = servers.redis().ok_or_else(|| not_set("REDIS_URL")).and_then(wire);
         let (redis, redis_locks) = (redis(), redis());
         Ok(Backends {
             flush: Arc::new(Flush::new(&pg, &limits)),
@@ -152,6 +166,7 @@ impl Backends {
             redlock,
             zookeeper,
             etcd,
+            faults,
             limits,
         })
     }
@@ -159,6 +174,12 @@ impl Backends {
     /// Redis for scripts, or a refusal in which nothing was taken.
     pub fn redis_wire(&self) -> Result<&RedisWire, Error> {
         self.redis_wire.as_ref().map_err(|why| Error::Unavailable(why.clone()))
+    }
+
+    /// The process of the Redis that the stock is in, by its own word.
+    pub async fn redis_process(&self) -> Result<u32, Error> {
+        let pool = self.redis.as_ref().map_err(|why| Error::Unavailable(why.clone()))?;
+        self::redis::process(pool).await
     }
 
     /// Redis for locks, or a refusal.

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection, Row};
 
 use crate::config::Limits;
+use crate::faults::Switches;
 
 /// What it is asked.
 pub(super) const SETTINGS: &str = include_str!("backends.settings.sql");
@@ -18,7 +19,8 @@ const UNFLUSHED_MAX: u32 = 8;
 
 /// The pools: for selling, for locks that last as long as a session, for selling without a flush, for what
 /// becomes of orders, and for reading.
-pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 5]> {
+/// `slow`: in a lab, what a connection that is taken out takes longer; not those that only read.
+pub(super) async fn open(url: &str, limits: &Limits, slow: Option<&Switches>) -> anyhow::Result<[PgPool; 5]> {
     let options = options(url, limits)?;
     let pool = |size: u32| {
         PgPoolOptions::new()
@@ -30,14 +32,24 @@ pub(super) async fn open(url: &str, limits: &Limits) -> anyhow::Result<[PgPool; 
             // A ping before each use would be a hidden round trip in every measured cost.
             .test_before_acquire(false)
     };
-    let pg = match pool(limits.pool_connections_max).connect_with(options.clone()).await {
+    let taken = |size: u32| match slow.cloned() {
+        None => pool(size),
+        Some(slow) => pool(size).before_acquire(move |_, _| {
+            let slow = slow.clone();
+            Box::pin(async move {
+                slow.slow().await;
+                Ok(true)
+            })
+        }),
+    };
+    let pg = match taken(limits.pool_connections_max).connect_with(options.clone()).await {
         Err(sqlx::Error::PoolTimedOut) => return Err(why_not(&options, limits.wait()).await),
         opened => opened?,
     };
-    let locks = pool(limits.lock_connections_max).connect_lazy_with(options.clone());
-    let life = pool(limits.life_connections_max).connect_lazy_with(options.clone());
+    let locks = taken(limits.lock_connections_max).connect_lazy_with(options.clone());
+    let life = taken(limits.life_connections_max).connect_lazy_with(options.clone());
     let reads = pool(limits.read_connections_max).connect_lazy_with(options.clone());
-    let unflushed = pool(limits.pool_connections_max.min(UNFLUSHED_MAX))
+    let unflushed = taken(limits.pool_connections_max.min(UNFLUSHED_MAX))
         .connect_lazy_with(options.options([("synchronous_commit", "off")]));
     migrator().run(&pg).await?;
     Ok([pg, locks, unflushed, life, reads])

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use deadpool_redis::{Connection, Manager, Pool, PoolConfig, PoolError, Runtime, Timeouts};
+use deadpool_redis::{Connection, Hook, Manager, Pool, PoolConfig, PoolError, Runtime, Timeouts};
 use redis::{AsyncConnectionConfig, RedisError};
 
 use crate::config::Limits;
+use crate::faults::Switches;
 use crate::sale::Error;
 
 /// Longest wait for one of several to answer.
@@ -13,32 +14,51 @@ const PING_MAX: Duration = Duration::from_secs(2);
 
 /// A pool that opens connections when they are wanted: a Redis that is down while we start may come back.
 ///
-/// `setting` is where the address comes from, for the reason why there is none.
-pub(super) fn open(setting: &str, url: &str, limits: &Limits) -> Result<Pool, String> {
+/// `setting` is where the address comes from, for the reason why there is none. `slow`: in a lab, what a
+/// connection that is taken out takes longer.
+pub(super) fn open(
+    setting: &str,
+    url: &str,
+    limits: &Limits,
+    slow: Option<&Switches>,
+) -> Result<Pool, String> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
         // The driver's own default is 500 ms. A time-out leaves the outcome unknown, so it is the deadline.
         .set_response_timeout(Some(limits.order_deadline()));
     let manager = Manager::new_with_config(url, config).map_err(|e| format!("{setting}: {e}"))?;
-    Pool::builder(manager)
-        .config(PoolConfig {
-            max_size: limits.redis_connections_max,
-            timeouts: Timeouts {
-                wait: Some(limits.wait()),
-                create: Some(limits.wait()),
-                recycle: Some(limits.wait()),
-            },
-            ..PoolConfig::default()
-        })
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|e| e.to_string())
+    let mut pool = Pool::builder(manager);
+    if let Some(slow) = slow.cloned() {
+        pool = pool.pre_recycle(Hook::async_fn(move |_, _| {
+            let slow = slow.clone();
+            Box::pin(async move {
+                slow.slow().await;
+                Ok(())
+            })
+        }));
+    }
+    pool.config(PoolConfig {
+        max_size: limits.redis_connections_max,
+        timeouts: Timeouts {
+            wait: Some(limits.wait()),
+            create: Some(limits.wait()),
+            recycle: Some(limits.wait()),
+        },
+        ..PoolConfig::default()
+    })
+    .runtime(Runtime::Tokio1)
+    .build()
+    .map_err(|e| e.to_string())
 }
 
 /// An odd number, so that a majority is one: with four, two halves could each wait for the other.
-pub(super) fn open_all(urls: &[String], limits: &Limits) -> Result<Vec<Pool>, String> {
+pub(super) fn open_all(
+    urls: &[String],
+    limits: &Limits,
+    slow: Option<&Switches>,
+) -> Result<Vec<Pool>, String> {
     match urls.len() {
-        3 | 5 | 7 => urls.iter().map(|url| open("REDLOCK_URLS", url, limits)).collect(),
+        3 | 5 | 7 => urls.iter().map(|url| open("REDLOCK_URLS", url, limits, slow)).collect(),
         n => Err(format!("REDLOCK_URLS names {n} servers; it takes 3, 5 or 7")),
     }
 }
@@ -59,6 +79,17 @@ pub fn redis_at_write(e: RedisError) -> Error {
         return Error::Unavailable(format!("Redis: {e}"));
     }
     Error::Unknown(format!("Redis: {e}"))
+}
+
+/// The process behind a pool, as it says itself.
+pub(super) async fn process(pool: &Pool) -> Result<u32, Error> {
+    let mut connection = redis_connection(pool).await?;
+    let unknown = |why: String| Error::Unavailable(format!("Redis does not say which process it is: {why}"));
+    let mut ask = redis::cmd("INFO");
+    let info: String =
+        ask.arg("server").query_async(&mut connection).await.map_err(|e| unknown(e.to_string()))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+    pid.and_then(|pid| pid.trim().parse().ok()).ok_or_else(|| unknown("no process_id".into()))
 }
 
 /// Version and durability in one line, and what is unfit about them.

@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 
 use crate::config::Limits;
+use crate::faults::Switches;
 use crate::sale::Error;
 
 /// Longest wait for Redis to take a connection.
@@ -30,6 +31,7 @@ struct Shared {
     client: Client,
     answer_max: Duration,
     wait: Duration,
+    faults: Switches,
     now: Mutex<Now>,
     runtime: Handle,
     /// One connects, the others wait for what it gets.
@@ -53,11 +55,12 @@ pub struct Wired {
 
 impl RedisWire {
     /// Connects when it is wanted: a Redis that is down while we start may come back.
-    pub(super) fn open(url: &str, limits: &Limits) -> Result<RedisWire, String> {
+    pub(super) fn open(url: &str, limits: &Limits, faults: Switches) -> Result<RedisWire, String> {
         Ok(RedisWire(Arc::new(Shared {
             client: Client::open(url).map_err(|e| format!("REDIS_URL: {e}"))?,
             answer_max: limits.order_deadline(),
             wait: limits.wait(),
+            faults,
             now: Mutex::default(),
             runtime: Handle::current(),
             connecting: tokio::sync::Mutex::default(),
@@ -66,6 +69,7 @@ impl RedisWire {
 
     /// The connection, or a word that nothing was sent.
     pub async fn connection(&self) -> Result<Wired, Error> {
+        self.0.faults.slow().await;
         if let Some(wired) = self.standing() {
             return Ok(wired);
         }
@@ -218,6 +222,10 @@ mod tests {
         limits: Limits,
     }
 
+    fn open(url: &str) -> RedisWire {
+        RedisWire::open(url, &Settings::parse_from(["test"]).limits, Switches::default()).unwrap()
+    }
+
     /// Agrees to every command, until it hangs up.
     async fn agree(listener: &TcpListener, hang_up: tokio::sync::oneshot::Receiver<()>) {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -238,7 +246,7 @@ mod tests {
     async fn a_wire_that_is_closed_while_nobody_uses_it_is_given_up_and_the_next_one_is_another() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let wire = RedisWire::open(&url, &Settings::parse_from(["test"]).limits).unwrap();
+        let wire = open(&url);
         for number in 1..4 {
             let (hang_up, told) = tokio::sync::oneshot::channel();
             let caller = async {
@@ -257,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_nobody_listens_nothing_was_sent() {
-        let wire = RedisWire::open("redis://127.0.0.1:1", &Settings::parse_from(["test"]).limits).unwrap();
+        let wire = open("redis://127.0.0.1:1");
         assert!(matches!(wire.connection().await, Err(Error::Unavailable(_))));
     }
 }

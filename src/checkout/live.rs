@@ -15,6 +15,7 @@ use crate::wire::Live;
 pub(super) struct Counters {
     in_flight: AtomicU64,
     answered: AtomicU64,
+    sold_orders: AtomicU64,
     sold_units: AtomicU64,
     sold_out: AtomicU64,
     contended: AtomicU64,
@@ -29,6 +30,10 @@ impl Counters {
     pub(super) fn enter(&self) -> Entered<'_> {
         self.in_flight.fetch_add(1, Relaxed);
         Entered(self)
+    }
+
+    pub(super) fn sold_orders(&self) -> u64 {
+        self.sold_orders.load(Relaxed)
     }
 
     pub(super) fn read(&self) -> Live {
@@ -49,6 +54,7 @@ impl Entered<'_> {
         let c = self.0;
         match placed {
             Ok(Placed::Sold { replayed: false, .. }) => {
+                bump(&c.sold_orders);
                 c.sold_units.fetch_add(quantity.unsigned_abs(), Relaxed);
             }
             Ok(Placed::Sold { .. }) => {}
@@ -86,7 +92,8 @@ impl Meters {
         Meters { strategy, of: Default::default() }
     }
 
-    pub(super) fn measure(&self, placed: &Result<Placed, Error>, took: Duration) {
+    /// Answers which outcome it is.
+    pub(super) fn measure(&self, placed: &Result<Placed, Error>, took: Duration) -> &'static str {
         let outcome = outcome(placed);
         let (count, seconds) = self.of[outcome].get_or_init(|| {
             let labels = [("strategy", self.strategy), ("outcome", OUTCOMES[outcome])];
@@ -95,6 +102,7 @@ impl Meters {
         });
         count.increment(1);
         seconds.record(took.as_secs_f64());
+        OUTCOMES[outcome]
     }
 }
 

@@ -28,7 +28,8 @@ use crate::backends::{Backends, Need};
 use crate::ledger;
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::strategies::{self, Spec, Strategy};
-use crate::wire::{Live, OrderView};
+use crate::trace::{Recorder, Watch};
+use crate::wire::{Live, OrderView, Trace};
 
 use admission::Admission;
 pub use in_flight::Alone;
@@ -50,6 +51,7 @@ pub struct OpenSale {
     counters: Arc<Counters>,
     meters: Arc<Meters>,
     flag: Flag,
+    watch: Watch,
 }
 
 /// A strategy, or which server it lacks.
@@ -59,6 +61,21 @@ impl OpenSale {
     /// What this process has answered so far.
     pub fn live(&self) -> Live {
         self.counters.read()
+    }
+
+    /// The orders that tell how it was decided, where steps were recorded.
+    pub fn trace(&self) -> Option<Trace> {
+        self.watch.witness(self.strategy().map_or("the stock", Strategy::counter))
+    }
+
+    /// An order reaches the strategy: from here on its steps are recorded, where those of its sale are.
+    pub fn follow(&self, order: &mut Order) {
+        order.trace = self.watch.follow(&order.buyer_id, &order.key, order.quantity);
+    }
+
+    /// Orders that this process has sold, replays not counted.
+    pub fn orders_sold(&self) -> u64 {
+        self.counters.sold_orders()
     }
 
     fn strategy(&self) -> Result<&dyn Strategy, Error> {
@@ -88,6 +105,7 @@ pub struct Checkout {
     sales: RwLock<HashMap<Uuid, Arc<OpenSale>>>,
     in_flight: InFlight,
     admission: Admission,
+    recorder: Recorder,
     /// Held by all work that was started; how often, says how much there is.
     under_way: Arc<()>,
 }
@@ -95,7 +113,7 @@ pub struct Checkout {
 impl Checkout {
     /// Builds every strategy whose servers are there. Must be called on the runtime that the connections
     /// shall live on.
-    pub fn new(backends: Backends) -> Checkout {
+    pub fn new(backends: Backends, recorder: Recorder) -> Checkout {
         let build = |spec: &&'static Spec| {
             let built = (spec.build)(&backends, spec).map_err(|e| e.to_string());
             (spec.id, (built, Arc::new(Meters::new(spec.id))))
@@ -106,6 +124,7 @@ impl Checkout {
             sales: RwLock::default(),
             in_flight: InFlight::default(),
             admission: Admission::new(&backends.limits),
+            recorder,
             under_way: Arc::default(),
             backends,
         }
@@ -157,10 +176,15 @@ impl Checkout {
     }
 
     /// Places an order.
-    pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, order: Order) -> Result<Placed, Error> {
+    pub async fn place(self: &Arc<Self>, open: Arc<OpenSale>, mut order: Order) -> Result<Placed, Error> {
         let started = Instant::now();
         if open.flag.refuses(&order) {
             return self.unasked(&open, &order, started, Ok(Placed::SoldOut));
+        }
+        let in_line = open.spec.queues && order.hold_ms.is_none();
+        if in_line && open.strategy().is_ok_and(Strategy::has_line) {
+            open.follow(&mut order);
+            return self.place_in_line(open, order, None).await;
         }
         // Whoever hangs up while he waits here leaves the queue; from then on the order is finished without
         // him.
@@ -168,8 +192,9 @@ impl Checkout {
             Ok(permit) => permit,
             Err(e) => return self.unasked(&open, &order, Instant::now(), Err(e)),
         };
-        if open.spec.queues && order.hold_ms.is_none() {
-            return self.place_in_line(open, order, admitted).await;
+        open.follow(&mut order);
+        if in_line {
+            return self.place_in_line(open, order, Some(admitted)).await;
         }
         let (this, sale) = (Arc::clone(self), Arc::clone(&open));
         // The deadline cuts the wait; a retry with the same key will learn how the order ended.
@@ -181,7 +206,7 @@ impl Checkout {
                 Err(Error::Stale) => this.place_again(&sale, &order).await,
                 placed => placed,
             };
-            this.answered(&sale, &mine, &placed, order.quantity, started);
+            this.answered(&sale, &mine, &placed, &order, started);
             drop(admitted);
             placed
         });
@@ -194,7 +219,7 @@ impl Checkout {
         self: &Arc<Self>,
         open: Arc<OpenSale>,
         order: Order,
-        admitted: OwnedSemaphorePermit,
+        admitted: Option<OwnedSemaphorePermit>,
     ) -> Result<Placed, Error> {
         let (started, deadline) = (Instant::now(), self.backends.limits.order_deadline());
         let mine = open.counters.enter();
@@ -220,7 +245,7 @@ impl Checkout {
                 Box::pin(settled).await
             }
         };
-        self.answered(&open, &mine, &placed, order.quantity, started);
+        self.answered(&open, &mine, &placed, &order, started);
         drop(admitted);
         placed
     }
@@ -244,11 +269,11 @@ impl Checkout {
         open: &Arc<OpenSale>,
         mine: &Entered<'_>,
         placed: &Result<Placed, Error>,
-        quantity: i64,
+        order: &Order,
         started: Instant,
     ) {
-        mine.answered(placed, quantity);
-        open.meters.measure(placed, started.elapsed());
+        mine.answered(placed, order.quantity);
+        order.trace.reply(open.meters.measure(placed, started.elapsed()));
         if matches!(placed, Ok(Placed::SoldOut)) {
             self.refused(open);
         }
@@ -312,6 +337,7 @@ impl Checkout {
 
     /// The sale was handed over, or filled anew, since this process looked; or it is in the middle of that.
     async fn place_again(&self, open: &OpenSale, order: &Order) -> Result<Placed, Error> {
+        order.trace.retry();
         let moved = self.look_again(open).await?;
         if moved.sale.epoch != open.sale.epoch {
             let order = Order { epoch: moved.sale.epoch, ..order.clone() };

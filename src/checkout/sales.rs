@@ -10,6 +10,7 @@ use super::{Built, Checkout, OpenSale};
 use crate::ledger;
 use crate::sale::{Back, Error, Sale};
 use crate::strategies::Spec;
+use crate::trace::Watch;
 
 impl Checkout {
     /// Opens a sale: its stock first and the sale last, so that a sale that exists can sell.
@@ -21,7 +22,8 @@ impl Checkout {
             strategy.fits(&sale).await?;
             strategy.open(&sale).await?;
             let sale = ledger::insert_sale(&this.backends.pg, sale).await?;
-            Ok(this.remember(sale, spec, built))
+            let watch = this.recorder.open(sale.id, sale.units);
+            Ok(this.remember(sale, spec, built, watch))
         })
         .await
     }
@@ -37,7 +39,7 @@ impl Checkout {
                 return Ok(None);
             };
             let (spec, strategy) = this.strategy(&sale.strategy)?;
-            Ok(Some(this.remember(sale, spec, strategy)))
+            Ok(Some(this.remember(sale, spec, strategy, Watch::default())))
         })
         .await
     }
@@ -68,6 +70,9 @@ impl Checkout {
                 given => {
                     // Whatever came of it: what was nothing left may be something by now.
                     open.flag.lower();
+                    if let Ok(units) = given {
+                        open.watch.came_back(units, matches!(back, Back::Orders(..)));
+                    }
                     return given;
                 }
             }
@@ -121,6 +126,7 @@ impl Checkout {
     pub(super) async fn look_again(&self, open: &OpenSale) -> Result<Arc<OpenSale>, Error> {
         let gone = || Error::Unavailable("the sale is gone".into());
         let sale = ledger::sale(&self.backends.pg_reads, open.sale.id).await?.ok_or_else(gone)?;
+        let sale = Sale { race_window: open.sale.race_window, ..sale };
         let (spec, strategy) = self.strategy(&sale.strategy)?;
         let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = sales.get(&sale.id);
@@ -135,9 +141,19 @@ impl Checkout {
             counters: Arc::clone(&open.counters),
             meters: self.meters(spec),
             flag: Flag::default(),
+            watch: self.goes_on(open, spec),
         });
         sales.insert(moved.sale.id, Arc::clone(&moved));
         Ok(moved)
+    }
+
+    /// The record of a sale that moves on; it ends where another strategy takes over.
+    fn goes_on(&self, open: &OpenSale, spec: &Spec) -> Watch {
+        if open.spec.id == spec.id {
+            return open.watch.clone();
+        }
+        self.recorder.forget(open.sale.id);
+        Watch::default()
     }
 
     fn strategy(&self, id: &str) -> Result<(&'static Spec, Built), Error> {
@@ -152,6 +168,12 @@ impl Checkout {
         known.unwrap_or_else(|| Arc::new(Meters::new(spec.id)))
     }
 
+    /// Every sale that this process has met, whatever became of it.
+    pub fn met(&self) -> Vec<Arc<OpenSale>> {
+        let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sales.values().cloned().collect()
+    }
+
     pub(super) fn all_remembered(&self) -> Vec<Arc<OpenSale>> {
         let sales = self.sales.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         sales.values().filter(|open| open.spec.remembers_keys).cloned().collect()
@@ -162,12 +184,12 @@ impl Checkout {
         sales.get(&id).cloned()
     }
 
-    fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Built) -> Arc<OpenSale> {
+    fn remember(&self, sale: Sale, spec: &'static Spec, strategy: Built, watch: Watch) -> Arc<OpenSale> {
         let mut sales = self.sales.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Two requests may meet an unknown sale at once: the first to come here makes the one that counts.
         let open = sales.entry(sale.id).or_insert_with(|| {
             let (counters, meters) = (Arc::default(), self.meters(spec));
-            Arc::new(OpenSale { sale, spec, strategy, counters, meters, flag: Flag::default() })
+            Arc::new(OpenSale { sale, spec, strategy, counters, meters, flag: Flag::default(), watch })
         });
         Arc::clone(open)
     }

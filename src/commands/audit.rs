@@ -11,6 +11,7 @@ use crate::config::{Limits, Servers};
 use crate::ledger;
 use crate::sale::Sale;
 use crate::strategies::Spec;
+use crate::trace::Recorder;
 use crate::wire::{self, Verdict};
 
 #[derive(Args)]
@@ -35,7 +36,7 @@ impl Audit {
     async fn judge(self) -> anyhow::Result<u8> {
         let backends = Backends::open(&self.servers, self.limits.clone()).await;
         let backends = backends.context("PostgreSQL (DATABASE_URL) cannot be used")?;
-        let checkout = std::sync::Arc::new(Checkout::new(backends));
+        let checkout = std::sync::Arc::new(Checkout::new(backends, Recorder::new(false)));
         let sales = match self.sale {
             Some(id) => ledger::sale(&checkout.backends().pg_reads, id).await?.into_iter().collect(),
             None => ledger::sales(&checkout.backends().pg_reads, 100).await?,

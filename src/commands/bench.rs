@@ -213,7 +213,7 @@ fn serve(services: &Services, sold_out_flag: &str) -> anyhow::Result<(Companion,
     let mut serve = Command::new(std::env::current_exe()?);
     only_these_servers(&mut serve, services);
     serve.args(["serve", "--lab", "--private-servers", "--bind", "127.0.0.1:0"]);
-    serve.args(["--sold-out-flag", sold_out_flag]);
+    serve.args(["--sold-out-flag", sold_out_flag, "--trace", "false"]);
     // That it drains at the end of each round is no news.
     serve.env("RUST_LOG", "warn,sqlx::postgres::notice=error");
     serve.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -1,25 +1,16 @@
 //! Processes beside this one: programs that are built with it, and the service, which says where it listens.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
+pub(super) use crate::services::program;
 use crate::services::{Companion, Services};
 
 /// Longest wait for the service to listen.
 const START_MAX: Duration = Duration::from_secs(60);
-
-/// A program that stands beside this one: one `cargo build --workspace` makes all of them.
-pub(super) fn program(name: &str, run: &str) -> anyhow::Result<PathBuf> {
-    let beside = std::env::current_exe()?.with_file_name(name);
-    if !beside.exists() {
-        bail!("{} is missing: build it with `cargo build --workspace`, or use `{run}`", beside.display());
-    }
-    Ok(beside)
-}
 
 /// Waits for the one line that `serve` prints.
 pub(super) fn listening(service: &mut Companion) -> anyhow::Result<String> {

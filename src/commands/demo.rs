@@ -111,7 +111,9 @@ impl Demo {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let load = program("sellout-load", "./run demo")?;
         let services = self.services()?;
-        let (mut service, address) = self.serve(&services)?;
+        let (service, address) = self.serve(&services)?;
+        // Dropped the other way round: the service ends before its servers.
+        let (_kept, mut service) = (services.keep(), service);
         eprintln!("service and dashboard: http://{address}");
         let load = self.load(load, &address, service.pid())?;
         super::runtime()?.block_on(self.watch(&mut service, load, address))

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -11,6 +12,7 @@ use crate::config::{Config, LogFormat};
 /// Runs until Ctrl-C or SIGTERM; then drains.
 pub(super) fn run(config: Config) -> anyhow::Result<u8> {
     log(config.log_format);
+    room_for_a_crowd();
     super::runtime()?.block_on(async {
         let lab = config.lab;
         let running = Running::start(config).await?;
@@ -33,6 +35,14 @@ pub(super) fn run(config: Config) -> anyhow::Result<u8> {
         running.stop().await;
         Ok(0)
     })
+}
+
+/// A shell often allows 1024 open files, fewer than a crowd has connections: as many as we may have.
+fn room_for_a_crowd() {
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err() {
+        tracing::debug!("the limit of open files stays as it is");
+    }
 }
 
 /// PostgreSQL remarks on the ROLLBACK that the driver sends after a failed COMMIT: harmless, and often.

@@ -33,8 +33,8 @@ impl PrivateServers {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let services = Services::start(self.wanted())?;
         match self.command.split_first() {
-            Some((program, arguments)) => with(&services, program, arguments),
-            None => until_interrupted(&services),
+            Some((program, arguments)) => with(services, program, arguments),
+            None => until_interrupted(services),
         }
     }
 
@@ -51,16 +51,17 @@ impl PrivateServers {
     }
 }
 
-fn with(services: &Services, program: &str, arguments: &[String]) -> anyhow::Result<u8> {
+fn with(services: Services, program: &str, arguments: &[String]) -> anyhow::Result<u8> {
     services.describe().iter().for_each(|line| eprintln!("{line}"));
     let mut command = Command::new(program);
     command.args(arguments).envs(services.environment()).stdin(Stdio::null());
+    let _kept = services.keep();
     let status = command.status().with_context(|| format!("cannot run {program}"))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(super::ENVIRONMENT))
 }
 
 /// Prints what a shell can `eval`, and for people the rest as comments.
-fn until_interrupted(services: &Services) -> anyhow::Result<u8> {
+fn until_interrupted(services: Services) -> anyhow::Result<u8> {
     super::runtime()?.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -74,6 +75,7 @@ fn until_interrupted(services: &Services) -> anyhow::Result<u8> {
             super::say(&format!("export {name}='{url}'"))?;
         }
         super::say("# ready, until Ctrl-C")?;
+        let _kept = services.keep();
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

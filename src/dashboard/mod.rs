@@ -2,6 +2,8 @@
 //!
 //! No build step, no CDN: what is in this folder is what the browser gets.
 
+pub mod vendor;
+
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::wire::Run;

@@ -1,7 +1,5 @@
 //! The audit of a sale, and (lab only) the clients' side of it.
 
-use std::sync::Arc;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::body::{self, LARGE};
@@ -22,21 +20,8 @@ use crate::wire::{Audit, Problem as ProblemBody, Tally};
 )]
 pub async fn show(state: web::Data<State>, sale: web::Path<String>) -> Result<HttpResponse, Problem> {
     let open = state.sale_now(&sale).await?;
-    let checkout = Arc::clone(&state.checkout);
-    // Before the ledger is read: what is under way now may or may not be in the sums.
-    let in_flight = open.live().in_flight + checkout.pending(&open).await.unwrap_or(0);
-    // The judge does not depend on the accused: a counter that cannot be asked is unknown, not a refusal.
-    let left = checkout.left(&open).await.ok().flatten();
-    let (id, pool) = (open.sale.id, checkout.backends().pg_reads.clone());
-    let limit = checkout.backends().limits.audit_deadline();
-    let counted =
-        checkout.read_within(limit, async move { audit::read(&pool, id, limit).await.map_err(unreadable) });
-    let (sums, offenders) = counted.await?.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?;
-    let evidence = audit::weigh(sums, left, in_flight);
-    let declared = open.spec.guarantee;
-    let (verdict, reason) = audit::judge(declared, open.spec.oversells_in, &evidence);
-    let strategy = open.sale.strategy.clone();
-    Ok(json(&Audit { sale_id: id, strategy, declared, verdict, reason, evidence, offenders }))
+    let audit = state.oversight.audit(&open).await?;
+    Ok(json(&audit.ok_or_else(|| Problem::new(&problem::NOT_FOUND))?))
 }
 
 /// What the clients were told, from the load test. A second one replaces the first.

@@ -32,10 +32,11 @@ pub async fn readyz(state: web::Data<State>) -> HttpResponse {
     response.json(value!({ "status": status, "servers": servers }))
 }
 
-/// Prometheus text.
+/// Prometheus text. No store is asked: what is watched is looked at beside it.
 #[utoipa::path(
     get, path = "/metrics", tag = "service", responses((status = 200, content_type = "text/plain"))
 )]
 pub async fn metrics(state: web::Data<State>) -> HttpResponse {
+    state.oversight.publish_audits();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.metrics.render())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::body::{self, SMALL};
 use super::orders::{key, sold};
 use super::problem::{self, Problem};
-use super::{State, json};
+use super::{State, json, reply};
 use crate::checkout::Placed;
 use crate::life::carts::{self, CartPlaced};
 use crate::life::holds;
@@ -127,7 +127,9 @@ pub async fn cart(
         let facts: Vec<Sale> = sales.iter().map(|open| open.sale.clone()).collect();
         let cart = Cart::parse(&caller.name, &new, &facts, key.as_deref())?;
         match carts::place(&state.checkout, &sales, cart).await {
-            Ok(CartPlaced::Sold { cart, replayed }) => return Ok(sold_cart(&cart, replayed)),
+            Ok(CartPlaced::Sold { cart, replayed }) => {
+                return Ok(reply::sold(&request, &state, sold_cart(&cart, replayed), replayed));
+            }
             Ok(CartPlaced::Short(short)) => return Err(Problem::new(&problem::SOLD_OUT).short(short)),
             Err(crate::sale::Error::Stale) if again => {
                 for open in &sales {

@@ -4,17 +4,23 @@ mod audit;
 mod batches;
 mod body;
 mod changes;
+mod docs;
 mod environment;
 mod events;
 mod health;
+mod lab;
+mod live;
 mod lives;
 mod openapi;
 mod orders;
 pub mod problem;
 pub mod rate;
+mod reply;
+mod reports;
 mod runs;
 mod sales;
 mod strategies;
+mod traces;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -31,11 +37,14 @@ use crate::access::{Access, Caller, Denied};
 use crate::checkout::{Checkout, OpenSale};
 use crate::config::Idempotency;
 use crate::feed::Feed;
+use crate::lab::Lab;
+use crate::oversight::Oversight;
 use crate::runs::Runs;
 use crate::wire::Environment;
 
 pub use openapi::document;
 use problem::Problem;
+pub use reply::hold_wire;
 pub use sales::glance;
 pub use strategies::card;
 
@@ -51,8 +60,12 @@ pub struct State {
     pub idempotency: Idempotency,
     /// Kept runs.
     pub runs: Arc<Runs>,
+    /// Runs that a page asks for, and what goes wrong on purpose.
+    pub lab: Arc<Lab>,
     /// What pages listen to.
     pub feed: Arc<Feed>,
+    /// Who watches over open sales.
+    pub oversight: Arc<Oversight>,
     /// Where this runs.
     pub environment: Environment,
     /// Prometheus text.
@@ -77,24 +90,39 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/v1/sales/{sale}/audit").get(audit::show))
         .service(at("/v1/sales/{sale}/ledger").get(sales::ledger))
         .service(at("/v1/sales/{sale}/tally").put(audit::tally))
+        .service(at("/v1/sales/{sale}/trace").get(traces::show))
         .service(at("/v1/orders").post(lives::cart))
         .service(at("/v1/orders/{order}").get(orders::show).delete(lives::cancel))
         .service(at("/v1/orders/{order}/confirm").post(lives::confirm))
         .service(at("/v1/orders/{order}/release").post(lives::release))
         .service(at("/v1/strategies").get(strategies::list))
+        .service(at("/v1/live").get(live::show))
         .service(at("/v1/environment").get(environment::show))
         .service(at("/v1/runs").get(runs::list))
-        .service(at("/v1/runs/{run}").get(runs::show).put(runs::keep))
-        .service(at("/v1/runs/{run}/report.html").get(runs::report))
+        .service(at("/v1/runs/{run}").get(runs::show).put(runs::keep).delete(runs::forget))
+        .service(at("/v1/lab/runs").post(lab::start))
+        .service(at("/v1/lab/runs/current").get(lab::current))
+        .service(at("/v1/lab/runs/{run}/cancel").post(lab::cancel))
+        .service(at("/v1/lab/faults").get(lab::faults).put(lab::set_faults))
+        .service(at("/v1/lab/faults/kill-redis").post(lab::kill_redis))
+        .service(at("/v1/runs/{run}/report.html").get(reports::html))
+        .service(at("/v1/runs/{run}/report.md").get(reports::markdown))
+        .service(at("/v1/runs/{run}/report.csv").get(reports::csv))
+        .service(at("/v1/runs/{run}/series.csv").get(reports::series))
+        .service(at("/v1/runs/{run}/run.zip").get(reports::zip))
         .service(at("/v1/events").get(events::listen))
         .service(at("/livez").get(health::livez))
         .service(at("/readyz").get(health::readyz))
         .service(at("/metrics").get(health::metrics))
         .service(at("/openapi.json").get(openapi::show))
+        .service(at("/docs").get(docs::redirect))
+        .service(at("/docs/{file:.*}").get(docs::show))
         .service(at("/problems/{slug}").get(openapi::problem))
         .service(at("/").get(crate::dashboard::index))
         .service(at("/app.css").get(crate::dashboard::css))
         .service(at("/app.js").get(crate::dashboard::js))
+        .service(at("/uplot.js").get(crate::dashboard::vendor::script))
+        .service(at("/uplot.css").get(crate::dashboard::vendor::styles))
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::new(&problem::NOT_FOUND))));
 }
 

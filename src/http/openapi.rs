@@ -1,10 +1,14 @@
 //! The description of this API, made from the handlers' own comments and types.
 
 use actix_web::{HttpResponse, web};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::problem::{self, KINDS, Problem};
-use super::{audit, batches, changes, environment, events, health, lives, orders, runs, sales, strategies};
+use super::{
+    audit, batches, changes, environment, events, health, lab, live, lives, orders, reports, runs, sales,
+    strategies, traces,
+};
 use crate::wire;
 
 /// OpenAPI 3.1.
@@ -15,6 +19,8 @@ use crate::wire;
         description = "A flash-sale inventory service. Errors are RFC 9457 problem+json: \
         switch on `type`, read `detail`."
     ),
+    security((), ("token" = [])),
+    modifiers(&Token),
     paths(
         sales::open,
         sales::list,
@@ -32,12 +38,25 @@ use crate::wire;
         lives::cancel,
         audit::show,
         audit::tally,
+        traces::show,
         strategies::list,
         environment::show,
+        live::show,
         runs::list,
         runs::show,
-        runs::report,
+        reports::html,
+        reports::markdown,
+        reports::csv,
+        reports::series,
+        reports::zip,
         runs::keep,
+        runs::forget,
+        lab::start,
+        lab::current,
+        lab::cancel,
+        lab::faults,
+        lab::set_faults,
+        lab::kill_redis,
         events::listen,
         health::livez,
         health::readyz,
@@ -47,6 +66,18 @@ use crate::wire;
     )
 )]
 struct Document;
+
+/// How a caller says who he is, where that is asked for.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let scheme = scheme.description(Some("A buyer's, an operator's or a lab's; see the README."));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme.build()));
+    }
+}
 
 /// The document, as `sellout openapi` prints it.
 pub fn document() -> String {

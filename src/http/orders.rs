@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::body::{self, SMALL};
 use super::problem::{self, Problem};
-use super::{State, json};
+use super::{State, json, reply};
 use crate::checkout::Placed;
 use crate::config::Idempotency;
 use crate::ledger;
@@ -38,7 +38,9 @@ pub async fn place(
     let key = key(&request, &state)?;
     let order = Order::parse(&open.sale, &caller.name, new, key.as_deref())?;
     match state.checkout.place(open, order).await? {
-        Placed::Sold { order, replayed } => Ok(sold(&order, replayed)),
+        Placed::Sold { order, replayed } => {
+            Ok(reply::sold(&request, &state, sold(&order, replayed), replayed))
+        }
         Placed::SoldOut => Err(Problem::new(&problem::SOLD_OUT)),
     }
 }

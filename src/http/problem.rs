@@ -99,6 +99,12 @@ kinds! {
     RATE_LIMITED = "rate-limited", 429, "Too many requests",
         "Nothing was taken. Send fewer, as the RateLimit headers say.", executed: false, retry_after: 1;
     BUSY = "too-many-viewers", 503, "Too many viewers", "Poll instead.", executed: false, retry_after: 5;
+    RUN_ACTIVE = "run-active", 409, "A run is under way",
+        "One at a time: wait until it has ended, or cancel it.";
+    NOT_OURS = "not-ours", 409, "Not ours to break",
+        "Only servers that were started with this service; nothing was done.";
+    NO_LOAD_TEST = "load-test-missing", 503, "The load test cannot be started",
+        "Build it with cargo build --workspace, or use ./run demo.", executed: false;
     OUTCOME_UNKNOWN = "outcome-unknown", 500, "Outcome unknown",
         "It may or may not have happened. Try again with the same Idempotency-Key, and learn which.",
         retry_after: 1;

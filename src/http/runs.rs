@@ -1,11 +1,11 @@
 //! Runs of the load test: kept on disk, listed, and shown as one self-contained page.
 
+use actix_web::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::body::{self, LARGE};
 use super::problem::{self, Problem};
-use super::{State, json};
-use crate::dashboard;
+use super::{State, json, reports};
 use crate::runs::Refused;
 use crate::wire::{Problem as ProblemBody, Run, RunSummary};
 
@@ -29,17 +29,14 @@ pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     responses((status = 200, body = Run), (status = 404, body = ProblemBody))
 )]
 pub async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(json(&state.runs.read(&id).await?))
-}
-
-/// One run as a page that opens from disk, with no network.
-#[utoipa::path(
-    get, path = "/v1/runs/{run}/report.html", tag = "runs", params(("run" = String, Path)),
-    responses((status = 200, content_type = "text/html"), (status = 404, body = ProblemBody))
-)]
-pub async fn report(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let run = state.runs.read(&id).await?;
-    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(dashboard::report(&run)))
+    let mut response = json(&run);
+    let named = format!("inline; filename=\"{}\"", reports::name(&run, ".json"));
+    // Letters and digits: it always is a header.
+    if let Ok(named) = HeaderValue::from_str(&named) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, named);
+    }
+    Ok(response)
 }
 
 /// Keeps a run, as far as it has come. Lab only; the load test sends it after every strategy.
@@ -54,11 +51,39 @@ pub async fn keep(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     state.lab_only(&request)?;
-    let run: Run = body::json(&request, payload, LARGE).await?;
+    let mut run: Run = body::json(&request, payload, LARGE).await?;
     if run.id != *id {
         return Err(Problem::because(&problem::VALIDATION, "id: must be the same in path and body."));
     }
+    let before = state.runs.newest().filter(|before| before.id == run.id);
+    run.viewers_max = state.feed.viewers_since(before.map(|before| before.viewers_max));
+    let over = run.exit_code.is_some();
+    run.faults = state.lab.faults_of(&run);
     state.runs.keep(run).await?;
+    if over {
+        state.lab.calm();
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Forgets a run and its files. Lab only.
+#[utoipa::path(
+    delete, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path)),
+    responses(
+        (status = 204), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "run-active"),
+    )
+)]
+pub async fn forget(
+    request: HttpRequest,
+    state: web::Data<State>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    state.lab_only(&request)?;
+    if state.lab.is_active(&id) {
+        return Err(Problem::because(&problem::RUN_ACTIVE, "It is under way: cancel it first."));
+    }
+    state.runs.forget(&id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

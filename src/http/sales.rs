@@ -34,6 +34,9 @@ pub async fn open(
     let new: NewSale = body::json(&request, payload, SMALL).await?;
     state.operator(&request)?;
     let sale = Sale::parse(new)?;
+    if sale.race_window.is_some() {
+        state.lab_only(&request)?;
+    }
     allowed(&state, &sale.strategy).await?;
     let open = state.checkout.open(sale).await?;
     let view = view(&state, &open).await;
@@ -94,6 +97,7 @@ fn seen(sale: Sale, live: Live) -> SaleView {
         opens_at: sale.hours.opens_at,
         closes_at: sale.hours.closes_at,
         epoch: sale.epoch,
+        race_window_ms: sale.race_window.and_then(|long| u64::try_from(long.as_millis()).ok()),
         left: None,
         live,
     }

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::sale::{Back, Error, Order, Sale};
 use crate::wire::{LedgerRow, OrderView};
 
-pub use sales::{Exhausted, exhausted, insert_sale, raise_epoch, returns, sale, sales};
-pub use words::{STALE, outcome};
+pub use sales::{Exhausted, OnHold, exhausted, insert_sale, on_hold, raise_epoch, returns, sale, sales};
+pub use words::{RECORDED, STALE, outcome};
 
 /// Every statement of this room, for the test that PREPAREs them.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -30,6 +30,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("raise_epoch.sql", sales::RAISE),
     ("exhausted.sql", sales::EXHAUSTED),
     ("returns.sql", sales::RETURNS),
+    ("on_hold.sql", sales::ON_HOLD),
     ("cart.sql", CART),
 ];
 

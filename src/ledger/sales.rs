@@ -15,6 +15,7 @@ pub(super) const ONE: &str = include_str!("sale.sql");
 pub(super) const NEWEST: &str = include_str!("sales.sql");
 pub(super) const EXHAUSTED: &str = include_str!("exhausted.sql");
 pub(super) const RETURNS: &str = include_str!("returns.sql");
+pub(super) const ON_HOLD: &str = include_str!("on_hold.sql");
 pub(super) const RAISE: &str = include_str!("raise_epoch.sql");
 
 /// Writes the sale; gives it the time at which it opened.
@@ -102,6 +103,25 @@ pub async fn returns(pool: &PgPool, id: Uuid) -> Result<Option<(i64, i64)>, Erro
     row.map(read).transpose().map_err(before_write)
 }
 
+/// Units of a sale that wait for a payment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnHold {
+    /// All of them.
+    pub units: i64,
+    /// Those whose hold ends within a minute.
+    pub expiring: i64,
+}
+
+/// What is on hold of each of these sales; one that holds nothing is left out.
+pub async fn on_hold(pool: &PgPool, sales: Vec<Uuid>) -> Result<Vec<(Uuid, OnHold)>, Error> {
+    let rows = sqlx::query(ON_HOLD).bind(sales).fetch_all(pool).await.map_err(before_write)?;
+    let read = |row: &PgRow| -> Result<(Uuid, OnHold), sqlx::Error> {
+        let held = OnHold { units: row.try_get("units")?, expiring: row.try_get("expiring")? };
+        Ok((row.try_get("sale_id")?, held))
+    };
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(before_write)
+}
+
 fn from_row(row: &PgRow) -> Result<Sale, sqlx::Error> {
     Ok(Sale {
         id: row.try_get("id")?,
@@ -112,6 +132,7 @@ fn from_row(row: &PgRow) -> Result<Sale, sqlx::Error> {
         opened_at: row.try_get("opened_at")?,
         epoch: row.try_get("epoch")?,
         hours: hours(row)?,
+        race_window: None,
     })
 }
 

@@ -4,13 +4,15 @@ use uuid::Uuid;
 
 use crate::sale::{Error, Outcome};
 
+/// The word for an order that the ledger has, now or before.
+pub const RECORDED: &str = "recorded";
 /// The word for an order of an epoch that is over.
 pub const STALE: &str = "stale";
 
 /// What a word of the ledger means to the buyer.
 pub fn outcome(word: &str, order: Uuid) -> Result<Outcome, Error> {
     match word {
-        "recorded" => Ok(Outcome::Sold(order)),
+        RECORDED => Ok(Outcome::Sold(order)),
         "short" => Ok(Outcome::SoldOut),
         "limit" => Err(Error::BuyerLimit),
         "key_used" => Err(Error::KeyUsed),

@@ -32,7 +32,7 @@ pub enum CartPlaced {
 pub async fn place(
     checkout: &Arc<Checkout>,
     sales: &[Arc<OpenSale>],
-    cart: Cart,
+    mut cart: Cart,
 ) -> Result<CartPlaced, Error> {
     if sales.iter().any(|open| !open.spec.carts) {
         return Err(Error::Unsupported("a sale of this cart has a strategy that sells no carts"));
@@ -43,11 +43,32 @@ pub async fn place(
             return earlier(checkout, &cart.orders[0]).await?.ok_or(closed);
         }
     }
+    for (open, order) in sales.iter().zip(&mut cart.orders) {
+        open.follow(order);
+    }
     let this = Arc::clone(checkout);
-    checkout.finish(async move { place_once(&this, cart).await }).await
+    checkout
+        .finish(async move {
+            let placed = place_once(&this, &cart).await;
+            reply(&cart, &placed);
+            placed
+        })
+        .await
 }
 
-async fn place_once(checkout: &Arc<Checkout>, cart: Cart) -> Result<CartPlaced, Error> {
+/// What its buyer is told, in the record of each of its sales.
+fn reply(cart: &Cart, placed: &Result<CartPlaced, Error>) {
+    let outcome = match placed {
+        Ok(CartPlaced::Sold { replayed: false, .. }) => "sold",
+        Ok(CartPlaced::Sold { .. }) => "replayed",
+        Ok(CartPlaced::Short(_)) => "sold_out",
+        Err(Error::Unknown(_)) => "unknown",
+        Err(_) => "refused",
+    };
+    cart.orders.iter().for_each(|order| order.trace.reply(outcome));
+}
+
+async fn place_once(checkout: &Arc<Checkout>, cart: &Cart) -> Result<CartPlaced, Error> {
     let first = &cart.orders[0];
     let _alone = checkout.alone(first).await?;
     let orders = &cart.orders;
@@ -70,8 +91,12 @@ async fn place_once(checkout: &Arc<Checkout>, cart: Cart) -> Result<CartPlaced, 
         .map_err(at_write)?;
     drop(pg);
     let said = |word: &str| words.iter().any(|w| w == word);
+    let whole = words.iter().all(|word| word == ledger::RECORDED);
+    for (order, _) in orders.iter().zip(&words).filter(|(_, word)| whole || *word == "short") {
+        order.trace.decide_and_commit(whole, "cart.sql");
+    }
     let unread = || Error::Unknown("the cart is sold, and cannot be read".into());
-    if words.iter().all(|word| word == "recorded") {
+    if whole {
         return match earlier(checkout, first).await {
             Ok(Some(CartPlaced::Sold { cart, .. })) => Ok(CartPlaced::Sold { cart, replayed: false }),
             _ => Err(unread()),

@@ -14,8 +14,6 @@ pub(super) const TAKE_BATCH: &str = include_str!("take_batch.lua");
 
 /// Orders of one call: Lua's unpack takes some thousands, and for as long as the script runs everybody waits.
 const BATCH_MAX: usize = 128;
-/// Orders that wait for a call.
-const WAITING_MAX: usize = 4_096;
 
 /// What the script is told of an order.
 pub(super) struct Asked {
@@ -37,7 +35,10 @@ impl Pipeline {
         let desk = self.desk(self.scope(sale)).ok_or(Error::Stale)?;
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = desk.expect(order.id)?;
-        match self.take_with_others(&desk, sale, order).await? {
+        desk.follow(order, "take_batch.lua");
+        let taken = self.take_with_others(&desk, sale, order).await;
+        desk.decided(order, &taken);
+        match taken? {
             Taken::SoldOut => Ok(Outcome::SoldOut),
             Taken::Before(id) => self.taken_before(sale, id).await,
             // Should this process die now, the batch stands in the stream, and another one records it.
@@ -61,7 +62,11 @@ impl Pipeline {
 
     /// The line of a sale in this epoch.
     fn line(&self, desk: &Arc<Desk>, sale: &Sale) -> Line<Asked, Word> {
-        let size = Size { waiting_max: WAITING_MAX, batch_max: BATCH_MAX, wait_max: self.limits.wait() };
+        let size = Size {
+            waiting_max: self.limits.queue_max,
+            batch_max: BATCH_MAX,
+            wait_max: self.limits.queue_wait(),
+        };
         // Weak: the desk has the line.
         let (me, desk, limit) =
             (Weak::clone(&self.me), Arc::downgrade(desk), sale.per_buyer_limit.unwrap_or(0));

@@ -11,10 +11,14 @@ use uuid::Uuid;
 
 use super::batch::{Asked, Word};
 use super::keys::Scope;
-use super::words;
+use super::{Taken, words};
 use crate::backends::Wired;
 use crate::batch::Line;
-use crate::sale::{Error, Outcome};
+use crate::sale::{Error, Order, Outcome};
+use crate::trace::Track;
+
+/// Orders whose steps are recorded, and whose end was not heard of yet.
+const FOLLOWED_MAX: usize = 4_096;
 
 /// Where the buyers of one sale wait.
 pub(super) struct Desk {
@@ -32,6 +36,7 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct Room {
     waiters: HashMap<Uuid, Waiter>,
+    followed: HashMap<Uuid, Followed>,
     /// The epoch is over: nobody is let in any more.
     ended: bool,
 }
@@ -39,6 +44,21 @@ struct Room {
 struct Waiter {
     since: Instant,
     word: oneshot::Sender<String>,
+}
+
+/// An order whose steps are recorded: also when its buyer is answered before the ledger has it.
+struct Followed {
+    track: Track,
+    script: &'static str,
+    decided: bool,
+}
+
+impl Followed {
+    fn decide(&mut self) {
+        if !std::mem::replace(&mut self.decided, true) {
+            self.track.decide(true, self.script);
+        }
+    }
 }
 
 /// A place at the desk; given up when dropped.
@@ -113,8 +133,52 @@ impl Desk {
 
     /// Tells whoever waits for this order. Says whether somebody did.
     pub(super) fn tell(&self, order: Uuid, word: &str) -> bool {
-        let waiter = self.room().waiters.remove(&order);
+        let mut room = self.room();
+        if !room.followed.is_empty()
+            && let Some(mut followed) = room.followed.remove(&order)
+            && word == words::RECORDED
+        {
+            // The drainer may be faster than the script's answer.
+            followed.decide();
+            followed.track.commit();
+        }
+        let waiter = room.waiters.remove(&order);
         waiter.is_some_and(|waiter| waiter.word.send(word.to_owned()).is_ok())
+    }
+
+    /// An order is about to be taken by this script; its steps are recorded, where they are.
+    pub(super) fn follow(&self, order: &Order, script: &'static str) {
+        if order.trace.is_on() {
+            let mut room = self.room();
+            if room.followed.len() < FOLLOWED_MAX {
+                let track = order.trace.clone();
+                room.followed.insert(order.id, Followed { track, script, decided: false });
+            }
+        }
+    }
+
+    /// What the script said of it.
+    pub(super) fn decided(&self, order: &Order, taken: &Result<Taken, Error>) {
+        if !order.trace.is_on() {
+            return;
+        }
+        let mut room = self.room();
+        match taken {
+            Ok(Taken::Now) => {
+                if let Some(followed) = room.followed.get_mut(&order.id) {
+                    followed.decide();
+                }
+            }
+            // It may have taken, and then it will be drained.
+            Err(Error::Unknown(_)) => {}
+            refused => {
+                if let Some(Followed { track, script, .. }) = room.followed.remove(&order.id)
+                    && matches!(refused, Ok(Taken::SoldOut))
+                {
+                    track.decide(false, script);
+                }
+            }
+        }
     }
 
     /// Does anybody wait?

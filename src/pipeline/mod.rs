@@ -167,14 +167,18 @@ impl Pipeline {
         // Before the script runs: whoever drains may be faster than its answer.
         let waiting = (ack == Ack::Recorded).then(|| desk.expect(order.id)).transpose()?;
         let mut redis = self.redis().await?;
+        desk.follow(order, "take.lua");
         let hung_up = HungUp::guard(&desk, &redis, &self.runtime);
-        let taken = self.take_in_redis(&mut redis, scope, sale, order).await?;
-        hung_up.told();
+        let taken = self.take_in_redis(&mut redis, scope, sale, order).await;
+        if taken.is_ok() {
+            hung_up.told();
+        }
         let taken = match taken {
-            Taken::SoldOut if scope.buckets > 1 => self.gather(sale, order).await?,
+            Ok(Taken::SoldOut) if scope.buckets > 1 => self.gather(sale, order).await,
             taken => taken,
         };
-        match taken {
+        desk.decided(order, &taken);
+        match taken? {
             Taken::SoldOut => Ok(Outcome::SoldOut),
             Taken::Before(id) => self.taken_before(sale, id).await,
             Taken::Now => {

@@ -1,6 +1,7 @@
 //! From what a client sends to valid data, or to the field that is not.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::DateTime;
 use sha2::{Digest, Sha256};
@@ -8,8 +9,9 @@ use uuid::Uuid;
 
 use crate::sale::{
     BUYER_CHARS_MAX, CART_ITEMS_MAX, Cart, HOLD_SECONDS_MAX, Hours, Invalid, KEY_BYTES_MAX, NAME_CHARS_MAX,
-    Order, QUANTITY_MAX, Sale, UNITS_MAX,
+    Order, QUANTITY_MAX, Sale, UNITS_MAX, WINDOW_MS_MAX,
 };
+use crate::trace::Track;
 use crate::wire::{NewCart, NewOrder, NewSale, OrderView};
 
 fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, Invalid> {
@@ -24,6 +26,9 @@ impl Sale {
         if let Some(limit) = new.per_buyer_limit {
             within("per_buyer_limit", limit, UNITS_MAX)?;
         }
+        if new.race_window_ms.is_some_and(|ms| ms > WINDOW_MS_MAX) {
+            return invalid("race_window_ms", format!("must be 0 to {WINDOW_MS_MAX}"));
+        }
         Ok(Sale {
             id: Uuid::now_v7(),
             name: new.name,
@@ -33,6 +38,7 @@ impl Sale {
             opened_at: String::new(),
             epoch: 1,
             hours: hours(new.opens_at, new.closes_at)?,
+            race_window: new.race_window_ms.filter(|ms| *ms > 0).map(Duration::from_millis),
         })
     }
 }
@@ -103,6 +109,7 @@ impl Order {
             hold_ms: new.hold_seconds.map(|seconds| seconds * 1000),
             epoch: sale.epoch,
             fingerprint: hash.finalize().into(),
+            trace: Track::default(),
         })
     }
 
@@ -123,6 +130,7 @@ impl Order {
             hold_ms: None,
             epoch: sale.epoch,
             fingerprint,
+            trace: Track::default(),
         }
     }
 }

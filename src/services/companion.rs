@@ -2,16 +2,29 @@
 //! they do, but is waited for and interrupted rather than polled for readiness.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::{die_with_us, spawn_on_lasting_thread};
 
 /// How long it may take to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program that stands beside this one: one `cargo build --workspace` makes all of them.
+///
+/// # Errors
+/// It is not there; the sentence says how to make it.
+pub fn program(name: &str, run: &str) -> Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name(name);
+    if !beside.exists() {
+        bail!("{} is missing: build it with `cargo build --workspace`, or use `{run}`", beside.display());
+    }
+    Ok(beside)
+}
 
 /// A child that is dropped gently.
 #[derive(Debug)]
@@ -38,9 +51,19 @@ impl Companion {
         self.child.stdout.take()
     }
 
+    /// Its standard error, once, where that is a pipe.
+    pub fn stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
     /// Asks it to end its own way.
     pub fn interrupt(&mut self) {
         self.signal(Signal::INT);
+    }
+
+    /// Ends it the hard way: it does nothing any more.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
     }
 
     /// Has it ended?

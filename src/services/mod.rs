@@ -7,24 +7,28 @@
 //! Nothing of the machine's own clusters is read or touched, and durability stays on: a number
 //! measured with `fsync` off would flatter every strategy that commits often.
 //!
-//! Who does what: `home` the directory, the user that the servers run as, what dead runs left
-//! behind · `child` one process: dies with us, is waited for, is stopped by its pid · `node` one server:
-//! its ports, its start, its crash and its return · `postgres`, `redis`, `zookeeper` and `etcd` how each of
-//! them is found, started and known to be ready.
+//! Who does what: `home` the directory, the user that the servers run as, what dead runs left behind ·
+//! `child` one process: dies with us, is waited for, is stopped by its pid · `node` one server: its ports,
+//! its start, its crash and its return · `keeper` brings a Redis that was killed back · `postgres`, `redis`,
+//! `zookeeper` and `etcd` how each of them is found, started and known to be ready.
 
 mod child;
 mod companion;
 mod etcd;
 mod home;
+mod keeper;
 mod node;
 mod postgres;
 mod redis;
+mod relative;
 mod wanted;
 mod zookeeper;
 
 use anyhow::{Context, Result};
 
-pub use companion::Companion;
+pub use companion::{Companion, program};
+pub use keeper::{Kept, OUTAGE};
+pub use relative::kill_relative;
 pub use wanted::{Data, Wanted, Which};
 
 use home::{Found, Home};
@@ -185,6 +189,12 @@ impl Services {
         let revived = node.and_then(|node| node.revive(&self.home, data == Data::Empty, majority));
         *self.place_mut(which).0 = nodes;
         revived
+    }
+
+    /// Has this server, which was started, ended without being told to?
+    fn has_died(&mut self, which: Which) -> bool {
+        let (nodes, at) = self.place_mut(which);
+        nodes.get_mut(at).is_some_and(|node| !node.lives())
     }
 
     fn place(&self, which: Which) -> (&Vec<Node>, usize) {

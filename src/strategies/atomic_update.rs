@@ -65,7 +65,9 @@ impl Strategy for AtomicUpdate {
         let mut pg = ledger::connection(&self.pg).await?;
         // One statement: other buyers are before it or after it, never inside.
         let taken = ledger::bind(TAKE, order).fetch_optional(&mut *pg).await;
-        match taken.map_err(at_write)? {
+        let taken = taken.map_err(at_write)?;
+        order.trace.decide_and_commit(taken.is_some(), "atomic_update.sql");
+        match taken {
             Some(_) => Ok(Outcome::Sold(order.id)),
             None => Ok(Outcome::SoldOut),
         }

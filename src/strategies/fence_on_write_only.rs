@@ -23,6 +23,7 @@
 use sqlx::postgres::PgPool;
 
 use super::fenced_take;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -48,15 +49,22 @@ pub(super) async fn take(
     let mut pg = ledger::connection(pg).await?;
     let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *pg).await;
     let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+    order.trace.read(left, "fence_on_write_only.read.sql");
+    order.trace.check(left >= order.quantity);
 
     if left < order.quantity {
         return Ok(Outcome::SoldOut);
     }
     // Should the lock be lost here, whoever enters reads the same `left`. The row knows our token and theirs
     // only when they are written: if we are first, ours is the newest it has seen, and so is theirs after.
+    faults::window(sale).await;
     let write = ledger::bind(WRITE, order).bind(left - order.quantity).bind(token);
     match write.fetch_optional(&mut *pg).await.map_err(at_write)? {
-        Some(_) => Ok(Outcome::Sold(order.id)),
+        Some(_) => {
+            order.trace.write(left - order.quantity, "fence_on_write_only.write.sql");
+            order.trace.commit();
+            Ok(Outcome::Sold(order.id))
+        }
         None => Err(fenced_take::overtaken("before it wrote")),
     }
 }

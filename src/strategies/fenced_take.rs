@@ -10,6 +10,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -53,15 +54,22 @@ pub(super) async fn take(
     };
     let left: i64 = row.try_get("units_left").map_err(before_write)?;
     let fence: i64 = row.try_get("fence").map_err(before_write)?;
+    order.trace.read(left, token.map_or("fenced_take.mint.sql", |_| "fenced_take.claim.sql"));
+    order.trace.check(left >= order.quantity);
 
     if left < order.quantity {
         return Ok(Taken::Answer(Outcome::SoldOut));
     }
     // Should the lock be lost here, whoever enters claims a newer token, and our write finds no row.
+    faults::window(sale).await;
     let target = left - order.quantity;
     let written = ledger::bind(WRITE, order).bind(target).bind(fence).fetch_optional(&mut *pg).await;
     match written.map_err(at_write)? {
-        Some(_) => Ok(Taken::Answer(Outcome::Sold(order.id))),
+        Some(_) => {
+            order.trace.write(target, "fenced_take.write.sql");
+            order.trace.commit();
+            Ok(Taken::Answer(Outcome::Sold(order.id)))
+        }
         None => Err(overtaken("between read and write")),
     }
 }

@@ -86,12 +86,14 @@ impl Strategy for FlushBarrier {
             // it is not durable yet.
             ledger::bind(TAKE, order).fetch_optional(&mut *pg).await.map_err(at_write)?
         };
+        order.trace.decide(taken.is_some(), "flush_barrier.take.sql");
         // The connection is free again: the next buyer takes while this one waits for the disk. Who is told
         // *sold out* is promised nothing, so he does not wait.
         if taken.is_none() {
             return Ok(Outcome::SoldOut);
         }
         self.flush.passed(wire, FLUSH).await?;
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

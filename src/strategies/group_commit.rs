@@ -74,7 +74,8 @@ struct GroupCommit {
 impl GroupCommit {
     fn new(backends: &Backends) -> GroupCommit {
         let limits = &backends.limits;
-        let size = Size { waiting_max: limits.queue_max, batch_max: BATCH_MAX, wait_max: limits.wait() };
+        let size =
+            Size { waiting_max: limits.queue_max, batch_max: BATCH_MAX, wait_max: limits.queue_wait() };
         let line = |_| {
             let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
             Line::open(&Handle::current(), size, move |batch| writer.clone().write(batch))
@@ -96,7 +97,8 @@ impl Strategy for GroupCommit {
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {
         // Whoever else is in the same batch is decided before or after, never with half of it.
-        self.line(sale.id).ask(order.clone()).await
+        let outcome = self.line(sale.id).ask(order.clone()).await;
+        outcome.inspect(|o| order.trace.decide_and_commit(*o != Outcome::SoldOut, "group_commit.sql"))
     }
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
@@ -106,6 +108,10 @@ impl Strategy for GroupCommit {
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         // Also those of buyers who have hung up, and of other sales in the same line.
         Ok(self.line(sale.id).owed() as u64)
+    }
+
+    fn has_line(&self) -> bool {
+        true
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

@@ -26,6 +26,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -69,21 +70,28 @@ async fn take_on(pg: &mut PgConnection, sale: &Sale, order: &Order) -> Result<Ou
     let key = i64::from_be_bytes(sale.id.as_u64_pair().1.to_be_bytes());
     let mut tx = pg.begin().await.map_err(before_write)?;
     sqlx::query(LOCK).bind(key).execute(&mut *tx).await.map_err(before_write)?;
+    order.trace.enter();
     let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *tx).await;
     let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
 
     let sold = left >= order.quantity;
+    order.trace.read(left, "lock_released_before_commit.read.sql");
+    order.trace.check(sold);
     if sold {
         let write = ledger::bind(WRITE, order).bind(left - order.quantity);
         write.fetch_one(&mut *tx).await.map_err(at_write)?;
+        order.trace.write(left - order.quantity, "lock_released_before_commit.write.sql");
     }
     sqlx::query(UNLOCK).bind(key).execute(&mut *tx).await.map_err(at_write)?;
+    order.trace.leave(false);
     // The next buyer is inside already, and what it reads does not have our write: that is not committed.
     if !sold {
         tx.rollback().await.map_err(before_write)?;
         return Ok(Outcome::SoldOut);
     }
+    faults::window(sale).await;
     tx.commit().await.map_err(at_write)?;
+    order.trace.commit();
     Ok(Outcome::Sold(order.id))
 }
 

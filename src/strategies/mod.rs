@@ -10,13 +10,14 @@
 //! Nothing else. The card on the dashboard, the README row, `sellout strategies`, the load test's choice
 //! and the conformance tests all come from the list. A lock needs only [`crate::locks`].
 //!
-//! Four things to note:
+//! Five things to note:
 //! - the order is recorded by `record_order` in the *same* statement or transaction that takes the units;
 //! - an error before the write says so ([`crate::ledger::before_write`]), one after it is *unknown*
 //!   ([`crate::ledger::at_write`]), so take the connection first;
 //! - a started critical section is never cancelled by its client (checkout sees to that), but every wait
 //!   in it must have a limit;
-//! - at each line where an interleaving matters, say what another buyer can do just now.
+//! - at each line where an interleaving matters, say what another buyer can do just now;
+//! - what is done is told to `order.trace` once its answer is here: a line for each step.
 
 mod atomic_update;
 mod fence_on_write_only;
@@ -145,11 +146,22 @@ pub trait Strategy: Send + Sync {
         Ok(0)
     }
 
+    /// Does it keep its buyers in a line of its own, so long and no longer, each so long and no longer? Then
+    /// they are not counted among those who are worked on: another queue in front only makes batches small.
+    fn has_line(&self) -> bool {
+        false
+    }
+
     /// The statement after which what can be read is durable, for who commits without waiting for the disk:
     /// whatever is said to a buyer on the ground of an order that was found waits for it, on the connection
     /// that found it.
     fn flush(&self) -> Option<&'static str> {
         None
+    }
+
+    /// What is fought over, in words.
+    fn counter(&self) -> &'static str {
+        "the stock row in PostgreSQL"
     }
 
     /// What this strategy believes is left. The audit compares it; it never believes it.

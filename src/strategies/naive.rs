@@ -27,6 +27,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -79,16 +80,21 @@ impl Strategy for Naive {
         let mut pg = ledger::connection(&self.pg).await?;
         let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *pg).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        order.trace.read(left, "naive.read.sql");
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             return Ok(Outcome::SoldOut);
         }
         // Between the read above and the write below any number of other buyers may read the same `left`,
         // pass the same check and take the same last unit.
+        faults::window(sale).await;
         let target = left - order.quantity;
 
         let written = ledger::bind(WRITE, order).bind(target).fetch_one(&mut *pg).await;
         written.map_err(at_write)?;
+        order.trace.write(target, "naive.write.sql");
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

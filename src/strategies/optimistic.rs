@@ -25,6 +25,7 @@ use sqlx::Row;
 use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::patience::Patience;
 use crate::sale::{Back, Error, Order, Outcome, Sale};
@@ -76,17 +77,23 @@ impl Strategy for Optimistic {
             let row = row.map_err(before_write)?.ok_or_else(stock::missing)?;
             let left: i64 = row.try_get("units_left").map_err(before_write)?;
             let version: i64 = row.try_get("version").map_err(before_write)?;
+            order.trace.read(left, "optimistic.read.sql");
+            order.trace.check(left >= order.quantity);
 
             if left < order.quantity {
                 return Ok(Outcome::SoldOut);
             }
             // Others may write now. If one does, `version` is no longer there and our write finds no row.
+            faults::window(sale).await;
             let swapped = ledger::bind(SWAP, order).bind(left).bind(version).fetch_optional(&mut *pg);
             if swapped.await.map_err(at_write)?.is_some() {
+                order.trace.write(left - order.quantity, "optimistic.swap.sql");
+                order.trace.commit();
                 return Ok(Outcome::Sold(order.id));
             }
             // The connection goes back before the pause: who pauses must not keep others from selling.
             drop(pg);
+            order.trace.retry();
             patience.pause("the stock row changed under every attempt").await?;
         }
     }

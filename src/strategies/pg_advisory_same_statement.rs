@@ -25,6 +25,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
 use crate::backends::Backends;
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -72,14 +73,23 @@ impl Strategy for PgAdvisorySameStatement {
         // While this statement waits, the holder writes and commits, and this statement will not see it.
         let left = sqlx::query_scalar(READ).bind(sale.id).bind(key).fetch_optional(&mut *tx).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        // It was read before the wait and handed out after it.
+        order.trace.read(left, "pg_advisory_same_statement.read.sql");
+        order.trace.enter();
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             tx.rollback().await.map_err(before_write)?;
+            order.trace.leave(false);
             return Ok(Outcome::SoldOut);
         }
+        faults::window(sale).await;
         let written = ledger::bind(WRITE, order).bind(left - order.quantity).fetch_one(&mut *tx).await;
         written.map_err(at_write)?;
+        order.trace.write(left - order.quantity, "pg_advisory_same_statement.write.sql");
         tx.commit().await.map_err(at_write)?;
+        order.trace.commit();
+        order.trace.leave(false);
         Ok(Outcome::Sold(order.id))
     }
 

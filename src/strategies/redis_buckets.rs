@@ -113,6 +113,10 @@ impl Strategy for RedisBuckets {
         self.pipeline.pending(sale).await
     }
 
+    fn counter(&self) -> &'static str {
+        "the units in Redis, spread over up to eight buckets"
+    }
+
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
         self.pipeline.left(sale).await
     }

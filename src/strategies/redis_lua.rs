@@ -97,6 +97,10 @@ impl Strategy for RedisLua {
         self.pipeline.pending(sale).await
     }
 
+    fn counter(&self) -> &'static str {
+        "the units in Redis"
+    }
+
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
         self.pipeline.left(sale).await
     }

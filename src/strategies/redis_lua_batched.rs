@@ -92,6 +92,14 @@ impl Strategy for RedisLuaBatched {
         self.pipeline.pending(sale).await
     }
 
+    fn has_line(&self) -> bool {
+        true
+    }
+
+    fn counter(&self) -> &'static str {
+        "the units in Redis"
+    }
+
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {
         self.pipeline.left(sale).await
     }

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
@@ -66,14 +67,19 @@ impl Strategy for RowLock {
         // From here to the COMMIT nobody else can read this row for update, or change it.
         let left = sqlx::query_scalar(LOCK).bind(sale.id).fetch_optional(&mut *tx).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        order.trace.read(left, "row_lock.lock.sql");
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             tx.rollback().await.map_err(before_write)?;
             return Ok(Outcome::SoldOut);
         }
+        faults::window(sale).await;
         // An error here ends the transaction, and with it the lock; COMMIT has not been sent.
         ledger::bind(TAKE, order).fetch_one(&mut *tx).await.map_err(at_write)?;
+        order.trace.write(left - order.quantity, "row_lock.take.sql");
         tx.commit().await.map_err(at_write)?;
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write, is_conflict};
 use crate::patience::Patience;
 use crate::sale::{Back, Error, Order, Outcome, Sale};
@@ -77,18 +78,26 @@ impl Serializable {
             read => read.map_err(before_write)?.ok_or_else(stock::missing)?,
         };
         let left: i64 = left;
+        order.trace.read(left, "serializable.read.sql");
+        order.trace.check(left >= order.quantity);
         if left < order.quantity {
             tx.rollback().await.map_err(before_write)?;
             return Ok(Try::Done(Outcome::SoldOut));
         }
+        faults::window(sale).await;
         match ledger::bind(WRITE, order).bind(left - order.quantity).fetch_one(&mut *tx).await {
             Err(e) if is_conflict(&e) => return Ok(Try::Conflict),
             written => written.map_err(at_write)?,
         };
+        order.trace.write(left - order.quantity, "serializable.write.sql");
         match tx.commit().await {
             // A conflict at COMMIT is an answer: it was rolled back. A broken wire is not: unknown.
             Err(e) if is_conflict(&e) => Ok(Try::Conflict),
-            committed => committed.map_err(at_write).map(|()| Try::Done(Outcome::Sold(order.id))),
+            committed => {
+                committed.map_err(at_write)?;
+                order.trace.commit();
+                Ok(Try::Done(Outcome::Sold(order.id)))
+            }
         }
     }
 }
@@ -105,6 +114,7 @@ impl Strategy for Serializable {
             if let Try::Done(outcome) = self.attempt(sale, order).await? {
                 return Ok(outcome);
             }
+            order.trace.retry();
             patience.pause("every attempt met a serialization failure").await?;
         }
     }

@@ -100,13 +100,20 @@ impl Strategy for SkipLocked {
         // One statement: whoever looks for units just now does not see those that are locked here.
         let taken = ledger::bind(TAKE, order).bind(somewhere(sale, order)).fetch_one(&mut *pg).await;
         match taken.and_then(|row| row.try_get::<String, _>("taken")).map_err(at_write)?.as_str() {
-            "all" => return Ok(Outcome::Sold(order.id)),
-            "none" => return Ok(Outcome::SoldOut),
-            _ => {}
+            "all" => {
+                order.trace.decide_and_commit(true, "skip_locked.take.sql");
+                return Ok(Outcome::Sold(order.id));
+            }
+            "none" => {
+                order.trace.decide(false, "skip_locked.take.sql");
+                return Ok(Outcome::SoldOut);
+            }
+            _ => order.trace.retry(),
         }
         // Others hold what would do. They sell it or let it go: wait, and look at nothing else meanwhile.
         let taken = ledger::bind(WAIT, order).fetch_optional(&mut *pg).await;
         let taken = taken.map_err(at_write)?;
+        order.trace.decide_and_commit(taken.is_some(), "skip_locked.wait.sql");
         Ok(taken.map_or(Outcome::SoldOut, |_| Outcome::Sold(order.id)))
     }
 
@@ -115,6 +122,10 @@ impl Strategy for SkipLocked {
             Back::Change { delta, .. } if *delta > UNITS_MAX => Err(too_many()),
             _ => stock::give_back_apart(lane, GIVE_BACK, sale, back).await,
         }
+    }
+
+    fn counter(&self) -> &'static str {
+        "the rows in PostgreSQL, one for each unit"
     }
 
     async fn forget(&self, sale: &Sale) {

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::wire::{Guarantee, RoundTrips};
@@ -77,14 +78,23 @@ impl Strategy for SkipLockedCount {
         let sold = sqlx::query_scalar(COUNT).bind(sale.id).fetch_one(&mut *tx).await;
         let sold: i64 = sold.map_err(before_write)?;
 
+        order.trace.read(sale.units - sold, "skip_locked_count.count.sql");
+        order.trace.check(sold + order.quantity <= sale.units);
         if sold + order.quantity > sale.units {
             tx.rollback().await.map_err(before_write)?;
             return Ok(Outcome::SoldOut);
         }
         // No other buyer can see, let alone lock, what is recorded here before it is committed.
+        faults::window(sale).await;
         ledger::bind(RECORD, order).fetch_one(&mut *tx).await.map_err(at_write)?;
+        order.trace.subtract(order.quantity, "skip_locked_count.record.sql");
         tx.commit().await.map_err(at_write)?;
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
+    }
+
+    fn counter(&self) -> &'static str {
+        "the orders in PostgreSQL, added up anew for each buyer"
     }
 
     async fn left(&self, sale: &Sale) -> Result<Option<i64>, Error> {

@@ -83,19 +83,30 @@ impl Strategy for Stripes {
         // else passes it by.
         let taken = ledger::bind(TAKE, order).fetch_one(&mut *pg).await;
         match taken.and_then(|row| row.try_get::<String, _>("taken")).map_err(at_write)?.as_str() {
-            "all" => return Ok(Outcome::Sold(order.id)),
-            "none" => return Ok(Outcome::SoldOut),
-            _ => {}
+            "all" => {
+                order.trace.decide_and_commit(true, "stripes.take.sql");
+                return Ok(Outcome::Sold(order.id));
+            }
+            "none" => {
+                order.trace.decide(false, "stripes.take.sql");
+                return Ok(Outcome::SoldOut);
+            }
+            _ => order.trace.retry(),
         }
         // Others hold what would do, or no stripe has enough alone: a new transaction, which holds none when
         // it begins to wait.
         let taken = ledger::bind(GATHER, order).fetch_optional(&mut *pg).await;
         let taken = taken.map_err(at_write)?;
+        order.trace.decide_and_commit(taken.is_some(), "stripes.gather.sql");
         Ok(taken.map_or(Outcome::SoldOut, |_| Outcome::Sold(order.id)))
     }
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
         stock::give_back_apart(lane, GIVE_BACK, sale, back).await
+    }
+
+    fn counter(&self) -> &'static str {
+        "the sixteen rows over which the stock is spread"
     }
 
     async fn forget(&self, sale: &Sale) {

@@ -115,18 +115,25 @@ impl Strategy for Ticket {
         let mut patience = Patience::new(self.wait);
         loop {
             if let Some(outcome) = self.draw(order).await? {
+                order.trace.decide_and_commit(outcome != Outcome::SoldOut, "ticket.take.sql");
                 return Ok(outcome);
             }
             if !self.reissue(order).await? {
+                order.trace.decide(false, "ticket.reissue.sql");
                 return Ok(Outcome::SoldOut);
             }
             // Others may draw what was issued before this one does.
+            order.trace.retry();
             patience.pause("others drew the last numbers first").await?;
         }
     }
 
     async fn give_back(&self, lane: &PgPool, sale: &Sale, back: &Back) -> Result<i64, Error> {
         stock::give_back_apart(lane, GIVE_BACK, sale, back).await
+    }
+
+    fn counter(&self) -> &'static str {
+        "the numbers of a sequence in PostgreSQL"
     }
 
     async fn forget(&self, sale: &Sale) {

@@ -12,6 +12,7 @@ use sqlx::postgres::PgPool;
 use super::naive::{self, Naive};
 use super::{Bracket, Hazard, Spec, Strategy, fence_on_write_only, fenced_take};
 use crate::backends::Backends;
+use crate::faults::Switches;
 use crate::locks::{self, Facts, Guard, Locks, Owner, Released};
 use crate::sale::{Back, Error, Order, Outcome, Sale};
 use crate::stock;
@@ -108,19 +109,23 @@ struct UnderLock {
     naive: Naive,
     pg: PgPool,
     take: Take,
+    faults: Switches,
 }
 
 impl UnderLock {
     fn build(backends: &Backends, spec: &'static Spec, take: Take) -> Result<Arc<dyn Strategy>, Error> {
         let bracket = spec.lock.as_ref().ok_or_else(|| Error::Unavailable("it has no lock".into()))?;
         let lock = Locks::new(bracket.facts, backends)?;
-        let (naive, pg) = (Naive::new(backends), backends.pg.clone());
-        Ok(Arc::new(UnderLock { lock, naive, pg, take }))
+        let (naive, pg, faults) = (Naive::new(backends), backends.pg.clone(), backends.faults.clone());
+        Ok(Arc::new(UnderLock { lock, naive, pg, take, faults }))
     }
 
     /// One bracket. Behind: the fence had seen a newer token than ours.
     async fn bracket(&self, sale: &Sale, order: &Order) -> Result<fenced_take::Taken, Error> {
         let guard = self.lock.acquire(sale.id, Owner::fresh()).await?;
+        order.trace.enter();
+        let stopped = self.faults.holder(sale);
+        let sale = stopped.as_ref().unwrap_or(sale);
         // Alone inside, as long as the lock lasts. Should it end while this process is stopped here, another
         // buyer enters and both go on. Without a fence nothing at the stock row asks who holds the lock.
         let (pg, token) = (&self.pg, guard.token());
@@ -131,17 +136,20 @@ impl UnderLock {
                 fence_on_write_only::take(pg, sale, order, token).await.map(fenced_take::Taken::Answer)
             }
         };
-        release(guard, sale).await;
+        order.trace.leave(release(guard, sale).await);
         taken
     }
 }
 
-async fn release(guard: Guard, sale: &Sale) {
+/// Lets it go. Says whether it was lost before.
+async fn release(guard: Guard, sale: &Sale) -> bool {
     let late = guard.is_lost();
-    if guard.release().await == Released::Lost || late {
+    let lost = guard.release().await == Released::Lost || late;
+    if lost {
         metrics::counter!("sellout_locks_lost_total").increment(1);
         tracing::debug!(sale.id = %sale.id, "the lock ended before its holder");
     }
+    lost
 }
 
 #[async_trait]
@@ -159,6 +167,7 @@ impl Strategy for UnderLock {
         // Either somebody entered after us and has looked already, or the lock's counter has restarted (its
         // server came back empty) and would be refused for ever. Raising a counter that is fine changes
         // nothing.
+        order.trace.retry();
         let stored = fenced_take::stored(&self.pg, sale).await?;
         self.lock.raise(sale.id, stored).await?;
         match self.bracket(sale, order).await? {

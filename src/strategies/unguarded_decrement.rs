@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Hazard, Need, Spec, Strategy};
+use crate::faults;
 use crate::ledger::{self, at_write, before_write};
 use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
@@ -66,13 +67,18 @@ impl Strategy for UnguardedDecrement {
         let mut pg = ledger::connection(&self.pg).await?;
         let left = sqlx::query_scalar(READ).bind(sale.id).fetch_optional(&mut *pg).await;
         let left: i64 = left.map_err(before_write)?.ok_or_else(stock::missing)?;
+        order.trace.read(left, "unguarded_decrement.read.sql");
+        order.trace.check(left >= order.quantity);
 
         if left < order.quantity {
             return Ok(Outcome::SoldOut);
         }
         // Here every other buyer who saw the same `left` stands beside us, and none of us will look again.
+        faults::window(sale).await;
         let written = ledger::bind(WRITE, order).fetch_one(&mut *pg).await;
         written.map_err(at_write)?;
+        order.trace.subtract(order.quantity, "unguarded_decrement.write.sql");
+        order.trace.commit();
         Ok(Outcome::Sold(order.id))
     }
 

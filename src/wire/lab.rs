@@ -23,8 +23,8 @@ pub struct NewLabRun {
     pub scenario: Option<String>,
     /// Seed of the choices.
     pub seed: Option<u64>,
-    /// Milliseconds between the read and the write of strategies that have such a window: artificial, and said
-    /// so wherever the run is shown.
+    /// Milliseconds between the read and the write of strategies that have such a window: artificial, and
+    /// said so wherever the run is shown.
     pub race_window_ms: Option<u64>,
     /// What goes wrong while it runs.
     pub faults: Faults,

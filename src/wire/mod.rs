@@ -65,6 +65,11 @@ pub struct NewSale {
     /// Nothing is sold from then on. Absent: open without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<String>,
+    /// Lab only: milliseconds between the read and the write of each order, where its strategy has such a
+    /// gap. An artificial window, 0 to 1,000, kept by the process that opens the sale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1000)]
+    pub race_window_ms: Option<u64>,
 }
 
 /// A sale, as `GET /v1/sales/{id}` shows it.
@@ -91,6 +96,10 @@ pub struct SaleView {
     /// Raised at each handover and whenever Redis was filled anew.
     #[serde(default)]
     pub epoch: i64,
+    /// Milliseconds between the read and the write of each order that the lab put there: an artificial
+    /// window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_window_ms: Option<u64>,
     /// Units that the strategy believes are left; `null` when its store cannot be asked.
     pub left: Option<i64>,
     /// What this process has answered so far; provisional, the audit counts from the ledger.

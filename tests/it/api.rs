@@ -331,8 +331,8 @@ fn routes() -> BTreeSet<(String, String)> {
     for service in table {
         let (path, methods) = service.split_once("\")").expect("a path");
         let methods = methods.split(".default_service").next().unwrap_or_default();
-        let has =
-            |method: &&str| methods.contains(&format!(".{method}(")) && !methods.contains("dashboard::");
+        let page = ["dashboard::", "docs::"].iter().any(|room| methods.contains(room));
+        let has = |method: &&str| methods.contains(&format!(".{method}(")) && !page;
         let methods = ["get", "post", "put", "delete", "patch"].into_iter().filter(has);
         found.extend(methods.map(|method| (method.to_owned(), path.to_owned())));
     }

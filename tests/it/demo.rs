@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use sellout::strategies::{ALL, Need, Spec};
-use sellout::wire::{Guarantee, Run, Verdict};
+use sellout::wire::{Guarantee, Run, RunResult, TraceKind, Verdict};
 use sqlx::PgPool;
 
+use crate::support::process::children_of;
 use crate::support::{eventually, fresh_database, servers};
 
 const ADDRESSES: [&str; 5] = ["DATABASE_URL", "REDIS_URL", "REDLOCK_URLS", "ZOOKEEPER_HOSTS", "ETCD_URLS"];
@@ -49,6 +50,7 @@ async fn the_demo_tells_what_sql_counts() {
     let named: Vec<&str> = run.results.iter().map(|r| r.strategy.as_str()).collect();
     assert_eq!(named, ALL.iter().map(|s| s.id).collect::<Vec<_>>(), "every registered strategy, in order");
     assert!(run.parameters.attempts >= 2000 && run.parameters.buyers >= 200 && run.parameters.stock == 100);
+    assert!(run.traced);
     let sold = sold_by_sql(&database).await;
     for r in &run.results {
         let (e, id) = (&r.evidence, r.sale_id.expect("a sale").to_string());
@@ -60,6 +62,7 @@ async fn the_demo_tells_what_sql_counts() {
         );
         assert_eq!(r.answers.total(), r.attempts, "{}", r.strategy);
         assert!(r.as_declared, "{}: {}", r.strategy, r.reason);
+        told_how(r);
         match r.declared {
             // Where it needs a fault, a rush may or may not do: the schedules of conformance show it.
             Guarantee::Oversells if needs_a_fault(&r.strategy) => {}
@@ -75,6 +78,17 @@ async fn the_demo_tells_what_sql_counts() {
     let history = std::fs::read_to_string(kept.join("history.ndjson")).expect("the history");
     let asked = history.lines().filter(|l| l.contains("\"invoke\"")).count() as u64;
     assert_eq!(asked, run.results.iter().map(|r| r.attempts).sum::<u64>(), "each request is on file");
+}
+
+/// How it was decided, and its curve; neither makes a kept run large.
+fn told_how(row: &RunResult) {
+    let trace = row.trace.as_ref().unwrap_or_else(|| panic!("{}: no trace", row.strategy));
+    let oversold = row.verdict == Verdict::Oversold;
+    assert_eq!(trace.kind == TraceKind::Oversold, oversold, "{}: {}", row.strategy, trace.sentence);
+    assert!((1..=60).contains(&trace.steps.len()), "{}: {} steps", row.strategy, trace.steps.len());
+    let told: i64 = row.evidence.told_yes.unwrap_or_default();
+    assert!(row.series.len() <= 120, "{}: {} points", row.strategy, row.series.len());
+    assert_eq!(row.series.last().map_or(0, |point| point.sold), told, "{}: its curve", row.strategy);
 }
 
 fn needs_a_fault(strategy: &str) -> bool {
@@ -165,15 +179,4 @@ async fn ctrl_c_ends_the_demo_with_its_servers_and_keeps_what_was_sold() {
     let run = read_run(&kept.join("run.json"));
     assert_eq!(run.exit_code, Some(130));
     assert!(run.results[0].evidence.sold > 0, "what was sold until then is judged: {:?}", run.results[0]);
-}
-
-fn children_of(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    let of =
-        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-    tasks
-        .flat_map(|t| {
-            of(t.expect("a thread")).split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use sellout::backends::{Backends, Flush, Zookeeper};
 use sellout::config::Limits;
+use sellout::faults::Switches;
 use sellout::locks::{Facts, Guard, Locks, Owner};
 use sellout::sale::Error;
 use sqlx::postgres::PgPoolOptions;
@@ -64,6 +65,7 @@ pub fn impatient(facts: &'static Facts, hosts: &str, lease_ms: u64, wait_ms: u64
         redlock: Err(none()),
         zookeeper: Zookeeper::open(Some(hosts), &limits),
         etcd: Err(none()),
+        faults: Switches::default(),
         limits,
     };
     Locks::new(facts, &backends).expect("the lock")

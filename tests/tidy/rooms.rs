@@ -17,6 +17,8 @@ const NEVER: &[(&str, &[&str], &str)] = &[
     ("ledger", &["strategies", "locks", "checkout", "backends"], "the judge does not know the accused"),
     ("audit", &["strategies", "locks", "checkout", "backends"], "the judge does not know the accused"),
     ("dashboard", &["strategies", "backends", "checkout", "locks"], "it shows what came over the wire"),
+    ("trace", &["strategies", "checkout", "ledger", "backends"], "it is told, and asks nobody"),
+    ("reports", &["strategies", "backends", "checkout", "locks"], "they say what the load test wrote down"),
     ("wire", &["sale", "ledger", "strategies", "http"], "shapes alone, so that the load test may share them"),
 ];
 

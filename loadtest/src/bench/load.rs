@@ -40,6 +40,8 @@ pub struct Plan {
     pub seed: u64,
     /// Shortest time from one order of a connection to its next; zero: as soon as it was answered.
     pub pace: Duration,
+    /// How long a buyer stays away who was refused because there are too many; zero: he does not heed it.
+    pub back_off: Duration,
 }
 
 /// Before the window, in it, behind it.
@@ -193,13 +195,16 @@ async fn buyer(crowd: Rc<Crowd>, at: usize, mut connection: Connection) {
             Err(Lost(None)) => (Answer::Unknown, true),
         };
         let timed = crowd.phase.0.load(Relaxed) == TIMED;
+        let refused = matches!(answer, Answer::Contended);
         crowd.heard.borrow_mut().heard(at, answer, sent.elapsed(), timed);
         if close {
             let Ok(another) = connect(crowd.plan.host).await else { return };
             connection = another;
         }
-        if let Some(early) = crowd.plan.pace.checked_sub(sent.elapsed()) {
-            tokio::time::sleep(early).await;
+        let early = crowd.plan.pace.saturating_sub(sent.elapsed());
+        let away = if refused { early.max(crowd.plan.back_off) } else { early };
+        if !away.is_zero() {
+            tokio::time::sleep(away).await;
         }
     }
 }

@@ -129,6 +129,7 @@ fn start(ground: &Ground, cell: &Cell, sales: Vec<Uuid>) -> Result<Load, String>
         connections: cell.concurrency,
         tag: tag(),
         seed: ground.seed,
+        back_off: Duration::ZERO,
         pace: Duration::ZERO,
     })
 }

@@ -197,4 +197,4 @@ fn pad(cell: &str, width: usize, column: &str) -> String {
 
 #[cfg(test)]
 #[path = "table_tests.rs"]
-mod tests;
+pub mod tests;

@@ -65,28 +65,31 @@ fn every_picture_stands_alone_and_says_what_it_shows_in_words() {
     }
 }
 
-const START: &str = "<!-- bench:start -->";
-const END: &str = "<!-- bench:end -->";
-
-#[test]
-fn the_readme_shows_the_newest_committed_bench() {
+/// Holds the newest committed file of a kind against what a page and the pictures beside it say of it; or
+/// writes them, where that is asked for.
+pub fn shown_on(
+    page: &str,
+    kind: &str,
+    of: impl Fn(&std::path::Path) -> (String, Vec<(&'static str, String)>),
+) {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let files = std::fs::read_dir(format!("{root}/loadtest/results")).unwrap().map(|f| f.unwrap().path());
-    let bench = |path: &std::path::PathBuf| path.to_string_lossy().ends_with("-bench.json");
-    let newest = files.filter(bench).max().unwrap();
-    let report: Report = show::kept(&newest).unwrap();
-    let (page, section) = (format!("{root}/README.md"), section(&report));
-    let readme = std::fs::read_to_string(&page).unwrap();
-    let (before, rest) = readme.split_once(START).unwrap();
-    let (shown, after) = rest.split_once(END).unwrap();
+    let newest =
+        files.filter(|path| path.to_string_lossy().ends_with(&format!("-{kind}.json"))).max().unwrap();
     let name = newest.file_name().unwrap().to_string_lossy();
+    let (section, pictures) = of(&newest);
+    let (start, end) = (format!("<!-- {kind}:start -->"), format!("<!-- {kind}:end -->"));
+    let page = format!("{root}/{page}");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (before, rest) = text.split_once(&start).unwrap();
+    let (shown, after) = rest.split_once(&end).unwrap();
     let update = std::env::var_os("UPDATE_README").is_some();
     if update {
-        std::fs::write(&page, format!("{before}{START}\n{}\n{END}{after}", section.trim())).unwrap();
+        std::fs::write(&page, format!("{before}{start}\n{}\n{end}{after}", section.trim())).unwrap();
     } else {
         assert_eq!(shown.trim(), section.trim(), "run `./run readme`: it shows {name}");
     }
-    for (file, text) in plots::all(&report) {
+    for (file, text) in pictures {
         let path = format!("{root}/docs/{file}");
         if update {
             std::fs::write(&path, text).unwrap();
@@ -98,4 +101,12 @@ fn the_readme_shows_the_newest_committed_bench() {
             );
         }
     }
+}
+
+#[test]
+fn the_readme_shows_the_newest_committed_bench() {
+    shown_on("README.md", "bench", |newest| {
+        let report: Report = show::kept(newest).unwrap();
+        (section(&report), plots::all(&report))
+    });
 }

@@ -66,7 +66,7 @@ const files = (id) => Object.entries(FILES).map(([name, end]) =>
   h('a', { href: `/v1/runs/${encodeURIComponent(id)}${end}`, download: '', 'aria-label': `${name} of run ${id}` }, name));
 
 pages.board = {
-  open({ run }) { if (run) loadRun(run); },
+  open({ run }) { if (run && !state.report) loadRun(run); },
   draw(_, v) {
     const { run } = v;
     drawVerdict(v);

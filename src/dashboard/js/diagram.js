@@ -68,7 +68,7 @@ function drawStep(trace, i, p, crowded) {
   asks && path('head', (kind === 'read' ? '' : head(far, side)) + (/read|decide/.test(kind) ? head(x + side * 2, -side) : '')),
   SHAPES[kind] && path('shape', `M${x} ${y}${SHAPES[kind]}`),
   value && rect('value', p.store - half, y - 10, 2 * half, 20), value && label('', p.store, y + 4.5, value),
-  beside('label', -8, stepLabel(step, trace)),
+  beside('label', -12, stepLabel(step, trace)),
   file && beside('statement', 15, file.length > p.room ? file.slice(0, p.room - 1) + '…' : file),
   kind === 'commit' && label(ledger > opened ? 'beyond' : 'sold', p.store, y + 24,
     `${ledger > opened ? '✖\uFE0E ' : ''}${num(ledger)} of ${num(opened)} sold`));

@@ -7,8 +7,9 @@ function makeTile(strategy) {
   for (const name of ['within', 'over', 'limit']) t[name] = h('i', { class: name });
   t.trace = h('a', { 'aria-label': 'Step by step: ' + strategy }, 'Step by step');
   const card = h('a', { href: linkTo('strategy', strategy), 'aria-label': 'How it works: ' + strategy }, 'How it works');
-  t.node = h('article', { class: 'tile', 'data-strategy': strategy },
-    h('h4', null, ...breakable(strategy)), h('p', { class: 'word' }, t.mark, t.verdict), h('p', { class: 'big' }, t.oversold, t.unit),
+  t.head = h('h4', null, ...breakable(strategy));
+  t.node = h('article', { class: 'tile', 'data-strategy': strategy }, t.head,
+    h('p', { class: 'word' }, t.mark, t.verdict), h('p', { class: 'big' }, t.oversold, t.unit),
     h('div', { class: 'bar', 'aria-hidden': 'true' }, t.within, t.over, t.limit),
     h('p', { class: 'count' }, t.sold, ' of ', t.opened, ' sold'), t.reason,
     h('p', { class: 'foot' }, t.declared, h('span', { class: 'more' }, t.trace, state.report ? null : card)));
@@ -24,7 +25,9 @@ function drawTile(e, run, percent) {
   text(t.verdict, word(e.verdict));
   const lost = e.verdict === 'LOST'; // the big number is what went wrong
   text(t.oversold, known ? (lost ? plain(e.lost) : (e.oversold > 0 ? '+' : '') + plain(e.oversold)) : '–');
-  t.oversold.style.setProperty('--length', Math.max(4, t.oversold.textContent.length)); // it fits, see app.css
+  const { length } = t.oversold.textContent;
+  t.oversold.style.setProperty('--length', Math.max(4, length)); // it fits, see app.css
+  set(t.node, 'data-long', length > 5);
   const [n, what] = lost ? [e.lost, ['order lost', 'orders lost']] : [e.oversold, ['unit oversold', 'units oversold']];
   text(t.unit, what[n === 1 ? 0 : 1] + (e.verdict === 'RUNNING' ? ' so far' : ''));
   t.unit.hidden = !known || e.oversold == null;
@@ -51,6 +54,7 @@ function drawTiles(entries, run) {
     const { node, tally, grid } = groups.get(family);
     text(tally, tallied(members).map(([name, n]) => `${n}\u00A0${word(name)}`).join(', '));
     place(grid, members.map((e) => drawTile(e, run, percent)));
+    for (const e of members) set(tiles.get(e.strategy).head, 'aria-level', !family && 3); // no head of a family stands between
     return node;
   }));
 }

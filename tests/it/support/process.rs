@@ -70,6 +70,11 @@ impl Process {
         self.child.wait().is_ok_and(|status| status.success())
     }
 
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
@@ -84,6 +89,18 @@ pub async fn stands(pid: u32) {
         stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
     })
     .await;
+}
+
+/// The children of a process.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let of =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks
+        .flat_map(|t| {
+            of(t.expect("a thread")).split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 impl Drop for Process {

@@ -102,7 +102,7 @@ impl Options {
                 let orders = [filled(&self.orders()), filled(&self.rebuilt())].concat();
                 orders.into_iter().map(|n| self.fill_work(n)).sum::<f64>()
             }
-            Grows::Overload => 2.0 * self.volley_work() + 4.0 * self.volley_work(),
+            Grows::Overload => 2.0 * self.volley_work() + 8.0 * self.volley_work(),
         }
     }
 

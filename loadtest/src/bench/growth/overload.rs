@@ -1,6 +1,8 @@
 //! Buyers who wait, and buyers for whom there is no room: what each of them costs, and whether those who are
 //! refused take anything from those who are served.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Run;
@@ -14,6 +16,8 @@ use sellout::wire::{Answers, Latency};
 const STRATEGIES: [&str; 2] = ["group_commit", "atomic_update"];
 /// Connections, on a thread of their own, and orders per second of the few who come beside the crowd.
 const BESIDE: (usize, f64) = (8, 400.0);
+/// What a refusal tells its buyer to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// So many connections, each with an order that waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,9 +41,11 @@ pub struct Overload {
     pub room: (usize, usize),
     /// As many connections as are worked on at once.
     pub peak: Outcome,
+    /// Ten times as many buyers, each of whom comes back when he was told to (Retry-After).
+    pub patient: Outcome,
     /// Orders per second that ten times as many connections were to send.
     pub offered: f64,
-    /// What came of it.
+    /// What came of it, from buyers who do not heed Retry-After.
     pub crush: Outcome,
     /// What the few heard meanwhile who came beside the crowd.
     pub beside: Answers,
@@ -52,9 +58,18 @@ pub struct Overload {
 }
 
 impl Overload {
-    /// Sold per second, of what was sold at the peak.
+    /// Sold per second to ten times as many buyers, of what was sold at the peak.
     pub fn goodput(&self) -> Option<f64> {
-        Some(self.crush.per_s? / self.peak.per_s.filter(|rate| *rate > 0.0)?)
+        self.of_the_peak(&self.patient)
+    }
+
+    /// The same when they ask again and again.
+    pub fn goodput_in_the_crush(&self) -> Option<f64> {
+        self.of_the_peak(&self.crush)
+    }
+
+    fn of_the_peak(&self, outcome: &Outcome) -> Option<f64> {
+        Some(outcome.per_s? / self.peak.per_s.filter(|rate| *rate > 0.0)?)
     }
 
     /// Refusals per second: nothing was taken.
@@ -97,7 +112,7 @@ pub async fn grow(run: &mut Run) -> Result<(), String> {
             None => format!("{strategy}: {} / {}", overload.peak.reason, overload.crush.reason),
         };
         run.part.overload.push(overload);
-        run.step(2.0 * run.options.volley_work(), &words)?;
+        run.step(4.0 * run.options.volley_work(), &words)?;
     }
     Ok(())
 }
@@ -110,8 +125,7 @@ async fn waiting(run: &Run, connections: usize) -> Result<Waiting, String> {
     }
     let idle = run.settled().await?;
     drop(open);
-    let volley = Volley { strategy: STRATEGIES[0], sales: &[sale], connections, offered: None };
-    let fired = run.fire(&volley).await?;
+    let fired = run.fire(&Volley::new(STRATEGIES[0], &[sale], connections)).await?;
     Ok(Waiting { connections, idle, busy: fired.memory, under_way: fired.under_way })
 }
 
@@ -123,12 +137,14 @@ async fn overload(run: &mut Run, strategy: &str) -> Result<Overload, String> {
     run.stage.start(&["--in-flight-max", &at_once, "--queue-max", &queue]).await?;
     let api = run.stage.api()?;
     // A sale for each load: none has to be judged for more than one.
-    let mut sales = api.open_many(strategy, UNITS, 4).await?.into_iter().map(|sale| [sale]);
-    let mut next = || sales.next().ok_or("four sales were opened");
-    let (warm, peak, crush, beside) = (next()?, next()?, next()?, next()?);
-    let volley = Volley { strategy, sales: &warm, connections, offered: None };
+    let mut sales = api.open_many(strategy, UNITS, 5).await?.into_iter().map(|sale| [sale]);
+    let mut next = || sales.next().ok_or("five sales were opened");
+    let (warm, peak, patient, crush, beside) = (next()?, next()?, next()?, next()?, next()?);
+    let volley = Volley::new(strategy, &warm, connections);
     run.fire(&volley).await?;
     let peak = run.fire(&Volley { sales: &peak, ..volley }).await?;
+    let heed = Volley { sales: &patient, connections: many, back_off: RETRY_AFTER, ..volley };
+    let patient = run.fire(&heed).await?;
     let offered = peak.outcome.per_s.unwrap_or(0.0) * OVERLOAD as f64;
     let few = Volley { sales: &beside, connections: BESIDE.0, offered: Some(BESIDE.1), ..volley };
     let few = run.start(&few)?;
@@ -140,6 +156,7 @@ async fn overload(run: &mut Run, strategy: &str) -> Result<Overload, String> {
         strategy: strategy.into(),
         room,
         peak: peak.outcome,
+        patient: patient.outcome,
         offered,
         crush: crush.outcome,
         refused_beside_us: few.latency_us().get("contended").cloned(),
@@ -164,6 +181,7 @@ pub mod tests {
             strategy: "x".into(),
             room: (256, 512),
             peak: run(1, "x", peak, Some(Verdict::Held)),
+            patient: run(1, "x", 9 * peak / 10, Some(Verdict::Held)),
             offered: 10.0,
             crush,
             beside: Answers::default(),
@@ -176,7 +194,7 @@ pub mod tests {
     #[test]
     fn a_refusal_costs_what_the_served_do_not() {
         let measured = overload(1_000, 900, 10_000);
-        assert_eq!((measured.goodput(), measured.us_per_refusal()), (Some(0.9), Some(5.0)));
+        assert_eq!((measured.goodput_in_the_crush(), measured.us_per_refusal()), (Some(0.9), Some(5.0)));
         assert_eq!((measured.refused_per_s(), measured.refusal_cores()), (Some(5_000.0), Some(0.025)));
         assert_eq!(overload(1_000, 900, 0).us_per_refusal(), None, "nobody was refused");
     }
@@ -185,6 +203,6 @@ pub mod tests {
     fn a_rate_that_does_not_stand_is_no_goodput() {
         let mut measured = overload(1_000, 900, 10);
         measured.crush = run(1, "x", 900, Some(Verdict::Oversold));
-        assert_eq!(measured.goodput(), None);
+        assert_eq!((measured.goodput_in_the_crush(), measured.goodput()), (None, Some(0.9)));
     }
 }

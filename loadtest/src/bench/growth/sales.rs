@@ -79,7 +79,7 @@ async fn step(run: &mut Run, strategy: &str, sales: usize) -> Result<Step, Strin
     let api = run.stage.api()?;
     // Pools are filled and code is read before memory is compared.
     let first = api.open(strategy, UNITS).await?;
-    run.fire(&Volley { strategy, sales: &[first], connections: 8, offered: None }).await?;
+    run.fire(&Volley::new(strategy, &[first], 8)).await?;
     let before = run.settled().await?;
     let begun = Instant::now();
     let open = api.open_many(strategy, UNITS, sales).await?;
@@ -89,7 +89,7 @@ async fn step(run: &mut Run, strategy: &str, sales: usize) -> Result<Step, Strin
     tokio::time::sleep(Duration::from_secs_f64(run.options.seconds())).await;
     let alone = Window::between(&from, &Edge::now(&run.stage.pids()));
     let connections = run.options.connections();
-    let load = run.fire(&Volley { strategy, sales: &open, connections, offered: None }).await?;
+    let load = run.fire(&Volley::new(strategy, &open, connections)).await?;
     Ok(Step {
         strategy: strategy.into(),
         sales,

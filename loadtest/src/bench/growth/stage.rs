@@ -55,7 +55,8 @@ impl Stage {
         self.stop().await?;
         let begun = Instant::now();
         let mut serve = Command::new(&self.servers.sellout);
-        serve.args(["serve", "--lab", "--private-servers", "--bind", "127.0.0.1:0"]).args(settings);
+        serve.args(["serve", "--lab", "--private-servers", "--bind", "127.0.0.1:0"]);
+        serve.args(["--trace", "false"]).args(settings);
         serve
             // Redis that forgets and orders that are refused meanwhile are what is measured, and no news.
             .env("RUST_LOG", "error")

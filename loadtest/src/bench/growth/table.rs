@@ -278,14 +278,15 @@ fn overload(rows: &[Overload]) -> String {
         None => "",
     };
     let row = |o: &Overload| {
-        let share = o.goodput();
         let refused = o.crush.latency_us.get("contended");
         let few = o.refused_beside_us.as_ref();
         vec![
             o.strategy.clone(),
             format!("{} at {}", rate(&o.peak), o.peak.concurrency),
-            format!("{} at {}", rate(&o.crush), o.crush.concurrency),
-            number(share) + mark(share.map(|share| share >= GOODPUT)),
+            format!("{} at {}", rate(&o.patient), o.patient.concurrency),
+            number(o.goodput()) + mark(o.goodput().map(|share| share >= GOODPUT)),
+            rate(&o.crush),
+            number(o.goodput_in_the_crush()),
             number(o.refused_per_s()),
             refused.map_or("–".into(), ms),
             few.map_or("–".into(), ms) + mark(few.map(|l| l.p99 < REFUSAL_US)),
@@ -297,8 +298,10 @@ fn overload(rows: &[Overload]) -> String {
     let head = [
         "Contestant",
         "Peak/s",
-        "Ten times as much/s",
+        "Ten times the buyers/s",
         "share of the peak",
+        "Ten times the rate/s",
+        "share",
         "refused/s",
         "refusal p50 / p99 ms, in the crowd",
         "beside it",
@@ -308,18 +311,19 @@ fn overload(rows: &[Overload]) -> String {
     ];
     let mut text = format!(
         "### Overload\n\nThe service works on as many orders as there are connections at the peak and lets \
-         twice as many wait; all others are refused (503, nothing taken). Ten times as many connections \
-         offer ten times the peak's rate, or as much as the client can send: it shares the cores with the \
-         service. A refusal is timed by the crowd, where most of the time is the client's own, and by a few \
+         twice as many wait; all others are refused (503, nothing taken, Retry-After: 1). Ten times the \
+         buyers heed that. Ten times the rate does not: as many connections ask again and again, at ten \
+         times the peak's rate or as fast as the client can: it shares the cores with the service, so what \
+         it burns nobody sells. A refusal is timed by the crowd, where most of the time is the client's own, and by a few \
          buyers beside it on a thread of their own.\n\n{}",
         table(&head, &rows.iter().map(row).collect::<Vec<_>>())
     );
-    for o in rows.iter().filter(|o| o.goodput().is_some_and(|share| share < GOODPUT)) {
+    for o in rows.iter().filter(|o| o.goodput_in_the_crush().is_some_and(|share| share < GOODPUT)) {
         text += &format!(
-            "\n{} keeps {} of its peak: refusing took {} cores and the client {}, which those who are served \
+            "\n{} keeps {} of its peak under ten times the rate: refusing took {} cores and the client {}, which those who are served \
              would have had. A client on a machine of its own takes none.\n",
             o.strategy,
-            number(o.goodput()),
+            number(o.goodput_in_the_crush()),
             number(o.refusal_cores()),
             number(o.client_cores())
         );

@@ -34,6 +34,15 @@ pub struct Volley<'a> {
     pub connections: usize,
     /// Orders per second that are offered; none: as many as are answered.
     pub offered: Option<f64>,
+    /// Whoever is refused comes back after so long.
+    pub back_off: Duration,
+}
+
+impl Volley<'_> {
+    /// As many orders as are answered, and who is refused asks again at once.
+    pub fn new<'a>(strategy: &'a str, sales: &'a [Uuid], connections: usize) -> Volley<'a> {
+        Volley { strategy, sales, connections, offered: None, back_off: Duration::ZERO }
+    }
 }
 
 /// What came of it.
@@ -98,6 +107,7 @@ impl Run {
             tag: shot::tag(),
             seed: self.options.seed,
             pace: Duration::try_from_secs_f64(apart).unwrap_or_default(),
+            back_off: volley.back_off,
         })
     }
 
