@@ -163,8 +163,9 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> Load {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
+        // Where SIGINT is ignored when a shell begins (whoever runs these in the background), no trap is set.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM", "sh", "-c", script]);
         Load::spawn(command).unwrap()
     }
 

@@ -45,9 +45,17 @@ mod tests {
 
     use super::*;
 
+    /// A process has its name a moment after it was started.
+    fn poll_until_it_is_sleep(pid: u32) {
+        while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim() != "sleep" {
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn only_a_relative_of_that_name_is_killed() {
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        poll_until_it_is_sleep(child.id());
         assert!(kill_relative(child.id(), "redis").unwrap_err().contains("no redis"));
         assert_eq!(child.try_wait().unwrap(), None);
         kill_relative(child.id(), "sleep").unwrap();
@@ -65,9 +73,7 @@ mod tests {
         let mut said = std::io::BufReader::new(shell.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut said, &mut line).unwrap();
         let pid: u32 = line.trim().parse().unwrap();
-        while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim() != "sleep" {
-            std::thread::yield_now();
-        }
+        poll_until_it_is_sleep(pid);
         let refused = kill_relative(pid, "sleep").unwrap_err();
         let ours = Command::new("kill").arg(pid.to_string()).status().unwrap();
         shell.wait().unwrap();
