@@ -1,5 +1,5 @@
-//! The API as a page to read and to try: Swagger UI from a crate that carries its files, so it works where there
-//! is no other host, and asks none.
+//! The API as a page to read and to try: Swagger UI from a crate that carries its files, so it works where
+//! there is no other host, and asks none.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,11 +15,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// After the page's own styles: the same with enough contrast.
 const STYLES: &str = include_str!("docs.css");
 /// What its first page lacks: a name, a width on a phone, and a place that says here is the content.
-const MENDED: [(&str, &str); 2] = [
-    (
-        "<title>Swagger UI</title>",
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>API · sellout</title>",
-    ),
+const MENDED: [(&str, &str); 3] = [
+    ("<head>", "<head><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"),
+    ("<title>Swagger UI</title>", "<title>API · sellout</title>"),
     ("<div id=\"swagger-ui\"></div>", "<main id=\"swagger-ui\"></main>"),
 ];
 
