@@ -76,8 +76,8 @@ impl Token {
 }
 
 /// A token more, where one is needed: by it a lab's own load test is let in. It is new each time, only
-/// that process is told of it, and it may no more than the roles for which there are tokens: one for a role that has none
-/// would close that role to everybody else.
+/// that process is told of it, and it may no more than the roles for which there are tokens: one for a role
+/// that has none would close that role to everybody else.
 pub fn with_own(lab: bool, mut tokens: Vec<Token>) -> anyhow::Result<(Vec<Token>, Option<String>)> {
     let has = |role: Role| lab && tokens.iter().any(|token| token.role == role);
     let role = match (has(Role::Lab), has(Role::Buyer)) {

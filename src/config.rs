@@ -186,7 +186,8 @@ pub struct Limits {
     #[arg(long, env = "SELLOUT_IN_FLIGHT_MAX", default_value_t = 512)]
     pub in_flight_max: usize,
 
-    /// Orders of one strategy that wait for that, or stand in its line; one more is told at once that nothing was taken.
+    /// Orders of one strategy that wait for that, or stand in its line; one more is told at once that nothing
+    /// was taken.
     #[arg(long, env = "SELLOUT_QUEUE_MAX", default_value_t = 4_096)]
     pub queue_max: usize,
 

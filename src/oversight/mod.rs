@@ -1,5 +1,5 @@
-//! What an operator looks at while sales are open: sales, stock, speed, holds, backlogs, servers, and what the
-//! last audit of each sale said.
+//! What an operator looks at while sales are open: sales, stock, speed, holds, backlogs, servers, and what
+//! the last audit of each sale said.
 //!
 //! To look must not disturb what is looked at. Speeds are two looks at counters that the road keeps anyway;
 //! holds are one statement for all sales; stores are asked for the busiest sales only, a few at a time and

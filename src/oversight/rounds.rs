@@ -14,7 +14,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// most a quarter of its time.
 const REST: u32 = 3;
 
-/// Makes both rounds so often, until nobody watches any more. Call it on the runtime that owns the connections.
+/// Makes both rounds so often, until nobody watches any more. Call it on the runtime that owns the
+/// connections.
 pub fn start(oversight: &Arc<Oversight>, every: Duration) {
     tokio::spawn(audit(Arc::downgrade(oversight), every));
     tokio::spawn(look(Arc::downgrade(oversight), every.min(LOOK_EVERY)));

@@ -1,5 +1,5 @@
-//! What every report says beside its numbers: how the run was asked for, where it ran, and what in it was not as
-//! in life.
+//! What every report says beside its numbers: how the run was asked for, where it ran, and what in it was not
+//! as in life.
 
 use super::{artificial, one_line};
 use crate::wire::{Environment, FaultEvent, Parameters, Run, RunResult, Verdict};

@@ -1,5 +1,5 @@
-//! A run to take home: Markdown, CSV, JSON with its schema, a zip of all. Pure functions of what the load test
-//! wrote down; the page draws the HTML, and whoever asks for the zip brings it along.
+//! A run to take home: Markdown, CSV, JSON with its schema, a zip of all. Pure functions of what the load
+//! test wrote down; the page draws the HTML, and whoever asks for the zip brings it along.
 //!
 //! Whoever gets one was not there. So each says how it was asked for, where it ran and how durable the stores
 //! were, what was broken on purpose, and how to do it again; and no name that a run carries (of a strategy, a

@@ -1,5 +1,5 @@
-//! The JSON Schema of a run, made from the same shapes as the OpenAPI description: whoever reads `run.json` with
-//! another program need not read ours.
+//! The JSON Schema of a run, made from the same shapes as the OpenAPI description: whoever reads `run.json`
+//! with another program need not read ours.
 
 use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema, ToSchema};

@@ -74,11 +74,14 @@ struct GroupCommit {
 impl GroupCommit {
     fn new(backends: &Backends) -> GroupCommit {
         let limits = &backends.limits;
-        let size =
-            Size { waiting_max: limits.queue_max, batch_max: BATCH_MAX, wait_max: limits.queue_wait() };
+        let (waiting_max, wait_max) = (limits.queue_max, limits.queue_wait());
+        let size = Size { waiting_max, batch_max: BATCH_MAX, wait_max };
         let line = |_| {
             let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
-            Line::open(&Handle::current(), size, move |batch| writer.clone().write(batch))
+            Line::open(&Handle::current(), size, move |batch: Vec<Order>| {
+                let writer = writer.clone();
+                async move { writer.record(&batch).await }
+            })
         };
         GroupCommit { pg: backends.pg.clone(), lines: (0..WRITERS).map(line).collect() }
     }
@@ -125,30 +128,21 @@ struct Writer {
     limits: Limits,
 }
 
-type Answers = Vec<Result<Outcome, Error>>;
-
 impl Writer {
-    async fn write(self, batch: Vec<Order>) -> Answers {
-        let mut answers = Vec::with_capacity(batch.len());
-        self.record(&batch, &mut answers).await;
-        answers
-    }
-
     /// Records a batch; or its halves, where one of its orders makes it fail, until that one is alone.
-    async fn record(&self, batch: &[Order], answers: &mut Answers) {
+    async fn record(&self, batch: &[Order]) -> Vec<Result<Outcome, Error>> {
         let mut patience = Patience::new(self.limits.wait());
         // Committed, rolled back, or not begun yet: nobody knows, for a wire broke.
         let mut doubt = false;
         loop {
             let why = match self.send(batch).await {
                 Ok(words) => {
-                    let said = batch.iter().zip(words).map(|(order, word)| said(order, &word, doubt));
-                    return answers.extend(said);
+                    return batch.iter().zip(words).map(|(order, word)| said(order, &word, doubt)).collect();
                 }
                 Err(Failed::Poisoned(_)) if batch.len() > 1 => {
                     let (first, second) = batch.split_at(batch.len() / 2);
-                    Box::pin(self.record(first, answers)).await;
-                    return Box::pin(self.record(second, answers)).await;
+                    let first = Box::pin(self.record(first)).await;
+                    return [first, Box::pin(self.record(second)).await].concat();
                 }
                 Err(Failed::Poisoned(e) | Failed::For(e)) => e,
             };
@@ -156,7 +150,7 @@ impl Writer {
             // The same batch again records what is not recorded and says what is: nobody else has these ids.
             if !doubt || patience.pause("the batch").await.is_err() {
                 let why = if doubt { Error::Unknown(why.to_string()) } else { why };
-                return answers.extend(batch.iter().map(|_| Err(why.clone())));
+                return batch.iter().map(|_| Err(why.clone())).collect();
             }
         }
     }

@@ -314,14 +314,15 @@ fn overload(rows: &[Overload]) -> String {
          twice as many wait; all others are refused (503, nothing taken, Retry-After: 1). Ten times the \
          buyers heed that. Ten times the rate does not: as many connections ask again and again, at ten \
          times the peak's rate or as fast as the client can: it shares the cores with the service, so what \
-         it burns nobody sells. A refusal is timed by the crowd, where most of the time is the client's own, and by a few \
-         buyers beside it on a thread of their own.\n\n{}",
+         it burns nobody sells. A refusal is timed by the crowd, where most of the time is the client's \
+         own, and by a few buyers beside it on a thread of their own.\n\n{}",
         table(&head, &rows.iter().map(row).collect::<Vec<_>>())
     );
     for o in rows.iter().filter(|o| o.goodput_in_the_crush().is_some_and(|share| share < GOODPUT)) {
         text += &format!(
-            "\n{} keeps {} of its peak under ten times the rate: refusing took {} cores and the client {}, which those who are served \
-             would have had. A client on a machine of its own takes none.\n",
+            "\n{} keeps {} of its peak under ten times the rate: refusing took {} cores and the \
+             client {}, which those who are served would have had. A client on a machine of its own takes \
+             none.\n",
             o.strategy,
             number(o.goodput_in_the_crush()),
             number(o.refusal_cores()),
