@@ -1,7 +1,8 @@
 //! A run as CSV (RFC 4180): one line per strategy with all that belongs to it, and the curves.
 //!
-//! A sheet is read by programs that take a cell for a formula when it begins like one, so text that does gets an
-//! apostrophe in front. Numbers are left alone: -14 units left is what was counted. What is not known is empty.
+//! A sheet is read by programs that take a cell for a formula when it begins like one, so text that does gets
+//! an apostrophe in front. Numbers are left alone: -14 units left is what was counted. What is not known is
+//! empty.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! The verdict table: its columns, and the cells of a row. A verdict is a word; the mark beside it is for the eye.
+//! The verdict table: its columns, and the cells of a row. A verdict is a word; the mark beside it is for the
+//! eye.
 
 use crate::wire::{Evidence, Latency, Run, RunResult, Verdict};
 
