@@ -90,10 +90,10 @@ impl Running {
         .disable_signals()
         .client_request_timeout(IDLE_MAX)
         .keep_alive(IDLE_MAX)
-        .shutdown_timeout(config.limits.order_deadline_ms.div_ceil(1000))
-        .bind(config.bind)
-        .with_context(|| format!("cannot listen on {}", config.bind))?;
+        .shutdown_timeout(config.limits.order_deadline_ms.div_ceil(1000));
+        // Before it is bound: later it would go unheard.
         let server = if lab.is_on() { server.on_connect(http::hold_wire) } else { server };
+        let server = server.bind(config.bind).with_context(|| format!("cannot listen on {}", config.bind))?;
         let address = server.addrs().first().copied().context("no address was bound")?;
         lab.listens_at(address);
         let server = server.run();

@@ -54,6 +54,8 @@ pub const METRICS: &[(Meter, &str, &str)] = &[
     (Counter, "sellout_locks_dropped_total", "Locks let go by a holder who was cut off"),
     (Counter, "sellout_lock_renewals_refused_total", "Renewals of a lease that came too late"),
     (Counter, "sellout_lock_tokens_raised_total", "Fencing tokens raised past those of a server set up anew"),
+    (Counter, "sellout_lab_holders_paused_total", "Holders of locks that were stopped on purpose"),
+    (Counter, "sellout_lab_replies_dropped_total", "Answers withheld on purpose, after the commit"),
 ];
 
 /// Says what each of them means, once a recorder is there.

@@ -357,6 +357,9 @@ async fn the_description_names_every_route_and_every_route_answers() {
             "attempts": 1,
             "quantity": 1, "per_buyer_limit": null, "seed": 1}});
     assert_eq!(app.api.put("/v1/runs/run-1", &run).await.status, 204);
+    let mut other = run;
+    other["id"] = json!("run-2");
+    assert_eq!(app.api.put("/v1/runs/run-2", &other).await.status, 204);
     let names = [
         ("{sale}", sale.as_str()),
         ("{order}", order.as_str().expect("an id")),
@@ -364,13 +367,20 @@ async fn the_description_names_every_route_and_every_route_answers() {
         ("{slug}", "sold-out"),
     ];
     for (method, path) in described {
-        let real = names.iter().fold(path.clone(), |path, (name, id)| path.replace(name, id));
+        let mut real = names.iter().fold(path.clone(), |path, (name, id)| path.replace(name, id));
+        if (method.as_str(), path.as_str()) == ("delete", "/v1/runs/{run}") {
+            real = "/v1/runs/run-2".into(); // the other one is still to be read
+        }
         let verb = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
         // Not read to its end: the event stream has none.
         let request = app.api.client.request(verb, format!("{}{real}", app.api.url));
         let answer = request.send().await.expect("an answer");
         // Without a body nothing is changed, and the wish for one says that there is such a route.
         let expected = match (method.as_str(), path.rsplit('/').next()) {
+            ("delete", Some("{run}")) => 204,
+            // The lab has no run under way, and kills no server that it did not start.
+            (_, Some("current" | "cancel")) => 404,
+            (_, Some("kill-redis")) => 409,
             ("get" | "delete", _) => 200,
             // What is cancelled is not confirmed or released any more, and no sale changes its strategy so.
             ("patch", _) | (_, Some("confirm" | "release")) => 409,
@@ -379,7 +389,7 @@ async fn the_description_names_every_route_and_every_route_answers() {
         assert_eq!(answer.status().as_u16(), expected, "{method} {path}");
         let schema = &document["paths"][&path][&method]["responses"]["200"]["content"]["application/json"];
         let schema = &schema["schema"];
-        if method == "get" && !schema.is_null() {
+        if method == "get" && expected == 200 && !schema.is_null() {
             has_shape(&document, schema, &answer.json().await.expect("JSON"), &path);
         }
     }
