@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::wire::{FaultEvent, Faults, Run};
 
@@ -51,7 +51,8 @@ impl Journal {
     pub(super) fn within(&self, run: &Run) -> Vec<FaultEvent> {
         let time = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc());
         let Some(start) = time(&run.started_at) else { return Vec::new() };
-        let end = run.finished_at.as_deref().and_then(time);
+        // Written down to the millisecond: what was switched in its last one belongs to it.
+        let end = run.finished_at.as_deref().and_then(time).map(|end| end + TimeDelta::milliseconds(1));
         let window = run.parameters.race_window_ms.filter(|ms| *ms > 0);
         let window = window.map(|ms| event(start, start, "race_window", Some(ms), None));
         let entries = self.entries();
@@ -93,8 +94,6 @@ fn event(
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     const OFF: Faults = Faults { pause_holder_ms: None, drop_reply_every: None, slow_store_ms: None };
