@@ -1,4 +1,5 @@
-//! All files of a run in one, below a folder of their own. The same run makes the same bytes: no clock is asked.
+//! All files of a run in one, below a folder of their own. The same run makes the same bytes: no clock is
+//! asked.
 
 use std::io::{self, Cursor, Write};
 

@@ -1,5 +1,5 @@
-//! The promise: an operator sees at one glance what is open, how fast it sells, what is on hold, which server is
-//! down and what the last audit said; to look disturbs nothing, and audits are made without being asked.
+//! The promise: an operator sees at one glance what is open, how fast it sells, what is on hold, which server
+//! is down and what the last audit said; to look disturbs nothing, and audits are made without being asked.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod batches;
 mod bench;
 mod dashboard;
 mod demo;
+mod description;
 mod docs;
 mod faults;
 mod growth;

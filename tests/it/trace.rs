@@ -198,8 +198,8 @@ async fn a_large_sale_is_cut_to_what_is_worth_showing() {
     makes_sense(&trace, Spec::find("group_commit").expect("registered"));
     assert!(trace.truncated && trace.recorded > 1_500, "{} recorded", trace.recorded);
     assert_eq!(trace.kind, TraceKind::ClosestCall);
-    // The last units, though those before them are not kept any more. Who was decided in one batch hears of it
-    // in any sequence, so some of those who were sold to may be counted after the first who was not.
+    // The last units, though those before them are not kept any more. Who was decided in one batch hears of
+    // it in any sequence, so some of those who were sold to may be counted after the first who was not.
     let last = trace.steps.last().map(|step| (step.ledger, step.counter));
     assert!(last.is_some_and(|(sold, left)| sold > 1_200 && sold <= 1_500 && left == Some(0)), "{trace:#?}");
     assert_eq!(trace.lanes.iter().filter(|lane| lane.outcome == "sold_out").count(), 1, "{trace:#?}");
