@@ -4,7 +4,8 @@ const watched = { points: [], curves: [] };
 const rate = (n) => (n == null ? '–' : n.toFixed(n < 10 && n % 1 ? 1 : 0));
 const clock = (at) => new Date(at).toTimeString().slice(0, 8);
 /** Over all sales; `null` where not one of them is known. */
-const totalOf = (sales, key) => sales.reduce((sum, s) => (s[key] == null ? sum : (sum || 0) + Math.max(0, s[key])), sales.length ? null : 0);
+const totalOf = (sales, key) =>
+  sales.reduce((sum, s) => (s[key] == null ? sum : (sum || 0) + Math.max(0, s[key])), sales.length ? null : 0);
 const SALE = { sale: (s) => s.name, strategy: (s) => s.strategy, left: (s) => num(s.left), units: (s) => num(s.units),
   'sold here': (s) => num(s.sold), 'sold/s': (s) => rate(s.orders_per_s), 'in flight': (s) => num(s.in_flight),
   'on hold': (s) => num(s.held), 'hold ends within a minute': (s) => num(s.expiring), 'not yet in the ledger': (s) => num(s.backlog),
