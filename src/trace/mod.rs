@@ -9,6 +9,9 @@
 //! oldest goes; some megabytes in all. Off, an order carries a `None`, and each step of it costs one branch:
 //! nothing is allocated, locked, or read from a clock.
 
+#[cfg(test)]
+mod bounds;
+mod choice;
 mod record;
 mod state;
 mod step;

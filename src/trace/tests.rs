@@ -2,30 +2,27 @@
 
 use std::sync::{Arc, Weak};
 
-use uuid::Uuid;
-
-use super::record::{Record, STEPS_MAX};
+use super::record::Record;
 use super::step::{Act, Lane, Wrote};
-use super::witness::{STEPS_SHOWN_MAX, witness};
-use super::{Recorder, SALES_MAX, Track, Watch};
+use super::witness::witness;
 use crate::wire::{StepKind, Trace, TraceKind, TraceStep};
 
-const ARRIVE: Act = Act::Arrive;
-const ENTER: Act = Act::Enter;
-const LEAVE: Act = Act::Leave { lost: false };
-const ENOUGH: Act = Act::Check { ok: true };
-const TOO_FEW: Act = Act::Check { ok: false };
-const TAKE: Act = Act::Decide { ok: true };
-const NONE: Act = Act::Decide { ok: false };
-const COMMIT: Act = Act::Commit;
-const SOLD: Act = Act::Reply { outcome: "sold" };
-const SOLD_OUT: Act = Act::Reply { outcome: "sold_out" };
+pub(super) const ARRIVE: Act = Act::Arrive;
+pub(super) const ENTER: Act = Act::Enter;
+pub(super) const LEAVE: Act = Act::Leave { lost: false };
+pub(super) const ENOUGH: Act = Act::Check { ok: true };
+pub(super) const TOO_FEW: Act = Act::Check { ok: false };
+pub(super) const TAKE: Act = Act::Decide { ok: true };
+pub(super) const NONE: Act = Act::Decide { ok: false };
+pub(super) const COMMIT: Act = Act::Commit;
+pub(super) const SOLD: Act = Act::Reply { outcome: "sold" };
+pub(super) const SOLD_OUT: Act = Act::Reply { outcome: "sold_out" };
 
-fn read(seen: i64) -> Act {
+pub(super) fn read(seen: i64) -> Act {
     Act::Read { seen }
 }
 
-fn write(to: i64) -> Act {
+pub(super) fn write(to: i64) -> Act {
     Act::Write(Wrote::To(to))
 }
 
@@ -33,13 +30,13 @@ fn subtract(by: i64) -> Act {
     Act::Write(Wrote::By(by))
 }
 
-fn lane(n: u64) -> Arc<Lane> {
+pub(super) fn lane(n: u64) -> Arc<Lane> {
     let (buyer_id, key) = (format!("b{n}"), format!("k{n}"));
     Arc::new(Lane { n, buyer_id, key, quantity: 1, record: Weak::new() })
 }
 
 /// A record of so many units in which these orders of one unit did that.
-fn record(opened: i64, steps: &[(u64, Act)]) -> Record {
+pub(super) fn record(opened: i64, steps: &[(u64, Act)]) -> Record {
     let record = Record::new(opened);
     for (n, act) in steps {
         record.note(Some(&lane(*n)), &[(*act, Some("a.sql"))]);
@@ -47,7 +44,7 @@ fn record(opened: i64, steps: &[(u64, Act)]) -> Record {
     record
 }
 
-fn shown(opened: i64, steps: &[(u64, Act)]) -> Trace {
+pub(super) fn shown(opened: i64, steps: &[(u64, Act)]) -> Trace {
     let trace = witness(&record(opened, steps).read(), "the stock row").expect("something was recorded");
     let times: Vec<u64> = trace.steps.iter().map(|step| step.t_us).collect();
     assert!(times.is_sorted() && times[0] == 0, "{times:?}");
@@ -57,7 +54,7 @@ fn shown(opened: i64, steps: &[(u64, Act)]) -> Trace {
 }
 
 /// The step of a lane, the last one of that kind.
-fn at<'a>(trace: &'a Trace, lane: &str, kind: StepKind) -> &'a TraceStep {
+pub(super) fn at<'a>(trace: &'a Trace, lane: &str, kind: StepKind) -> &'a TraceStep {
     let found = trace.steps.iter().rfind(|step| step.lane == lane && step.kind == kind);
     found.unwrap_or_else(|| panic!("{lane} has no {kind:?}: {trace:#?}"))
 }
@@ -103,7 +100,7 @@ fn what_is_not_committed_is_not_seen_by_others() {
     assert_eq!(believes(at(&trace, "A", StepKind::Write), "A"), Some((4, false)));
     assert!(at(&trace, "A", StepKind::Leave).note.contains("before its commit"));
     assert_eq!(at(&trace, "A", StepKind::Commit).counter, Some(4));
-    assert!(trace.sentence.starts_with("No two orders"), "{}", trace.sentence);
+    assert!(trace.sentence.starts_with("Nobody came between: A"), "{}", trace.sentence);
 }
 
 #[test]
@@ -146,6 +143,50 @@ fn a_lock_that_ended_before_its_holder_lets_two_in() {
 }
 
 #[test]
+fn who_is_let_in_before_the_word_that_another_left_is_accused_of_nothing() {
+    // The lock ends with the commit, whose answer comes after the next one's.
+    let one = [(1, ARRIVE), (2, ARRIVE), (1, read(2)), (1, ENTER), (1, ENOUGH), (1, write(1))];
+    let two = [(2, read(2)), (2, ENTER), (2, ENOUGH), (1, COMMIT), (1, LEAVE), (1, SOLD), (2, write(1))];
+    let trace = shown(1, &[&one[..], &two, &[(2, COMMIT), (2, LEAVE), (2, SOLD)]].concat());
+    assert_eq!(at(&trace, "B", StepKind::Enter).note, "B is let in by the lock.");
+    assert_eq!(believes(at(&trace, "B", StepKind::Write), "B"), Some((1, true)));
+}
+
+#[test]
+fn who_reads_rightly_what_others_had_spoilt_is_shown_with_them_and_not_blamed() {
+    let mut steps = Vec::new();
+    // Two inside at once, and both write 2.
+    for n in 1..=2 {
+        steps.extend([(n, ARRIVE), (n, ENTER), (n, read(3)), (n, ENOUGH)]);
+    }
+    for n in 1..=2 {
+        steps.extend([(n, write(2)), (n, COMMIT), (n, LEAVE), (n, SOLD)]);
+    }
+    for (n, seen) in [(3, 2), (4, 1)] {
+        steps.extend([(n, ARRIVE), (n, ENTER), (n, read(seen)), (n, ENOUGH)]);
+        steps.extend([(n, write(seen - 1)), (n, COMMIT), (n, LEAVE), (n, SOLD)]);
+    }
+    let trace = shown(3, &steps);
+    assert_eq!((trace.kind, keys(&trace)), (TraceKind::Oversold, vec!["k1", "k2", "k4"]));
+    assert!(trace.sentence.starts_with("A and B both read 3 and acted on it"), "{}", trace.sentence);
+    let innocent = at(&trace, "C", StepKind::Write);
+    assert_eq!((innocent.note.as_str(), innocent.counter), ("C writes 0.", Some(1)));
+    // Where those two are not among the steps, nobody is accused.
+    let trace = shown(0, &steps[18..26]);
+    assert!(trace.sentence.starts_with("What went wrong is not among the steps"), "{}", trace.sentence);
+}
+
+#[test]
+fn a_sale_that_a_script_decides_shows_who_took_last_and_who_came_too_late() {
+    let mut steps = vec![(1, ARRIVE), (2, ARRIVE), (1, TAKE), (2, TAKE), (3, ARRIVE), (1, COMMIT), (3, NONE)];
+    steps.extend([(3, SOLD_OUT), (2, COMMIT), (2, SOLD), (1, SOLD)]);
+    let trace = shown(2, &steps);
+    assert_eq!((trace.kind, keys(&trace)), (TraceKind::ClosestCall, vec!["k2", "k3"]));
+    let how = "A and B were there at the same time: A was first, B found too little and was told: sold out.";
+    assert_eq!(trace.sentence, how);
+}
+
+#[test]
 fn a_lock_that_holds_is_a_closest_call_and_accuses_nobody() {
     let steps = [
         (1, ARRIVE),
@@ -168,7 +209,7 @@ fn a_lock_that_holds_is_a_closest_call_and_accuses_nobody() {
     assert_eq!((trace.kind, keys(&trace)), (TraceKind::ClosestCall, vec!["k1", "k2"]));
     assert_eq!(at(&trace, "B", StepKind::Enter).note, "B is let in by the lock.");
     assert_eq!(at(&trace, "B", StepKind::Check).ok, Some(false));
-    assert!(trace.sentence.ends_with("and was told: sold out."), "{}", trace.sentence);
+    assert!(trace.sentence.ends_with("B found too little and was told: sold out."), "{}", trace.sentence);
     assert!(trace.steps.iter().all(|step| step.believes.iter().all(|belief| !belief.stale)), "{trace:#?}");
 }
 
@@ -209,7 +250,7 @@ fn a_write_that_found_another_version_is_tried_again() {
     ];
     let trace = shown(2, &steps);
     assert_eq!(trace.kind, TraceKind::ClosestCall);
-    assert!(trace.sentence.contains("began anew; in the end it was told: sold."), "{}", trace.sentence);
+    assert!(trace.sentence.ends_with("B began anew and was told: sold."), "{}", trace.sentence);
     assert_eq!(believes(at(&trace, "B", StepKind::Retry), "B"), None);
     assert_eq!(at(&trace, "B", StepKind::Write).note, "B writes 0.");
 }
@@ -234,8 +275,11 @@ fn steps_of_others_are_left_out_and_stay_in_the_count() {
     }
     steps.extend([(1, write(2)), (1, COMMIT), (5, ARRIVE), (5, read(2)), (5, write(1)), (5, COMMIT)]);
     let trace = shown(3, &steps);
-    // The fourth of three is the last one; nobody else had read 2, so it is shown with who made its 2.
-    assert_eq!((trace.kind, trace.lanes.len()), (TraceKind::Oversold, 2));
+    // The fourth of three read 2, and rightly so: shown are those before it who both acted on 3.
+    assert_eq!((trace.kind, keys(&trace)), (TraceKind::Oversold, vec!["k1", "k4", "k5"]));
+    let how =
+        "A and B both read 3 and acted on it, so the counter lost one of them and says too much since; ";
+    assert_eq!(trace.sentence, format!("{how}the order of C made it 4 sold of 3, and the counter says 1."));
     steps.extend([(2, write(2)), (2, COMMIT), (2, SOLD)]);
     let trace = shown(2, &steps);
     // Of two units the third order is the first: it read 3, as did the two before it.
@@ -277,86 +321,4 @@ fn units_that_come_back_are_for_sale_again_and_are_no_oversell() {
     let last = at(&trace, "B", StepKind::Commit);
     assert_eq!((last.counter, last.ledger), (Some(4), 2));
     assert_eq!(last.note, "The order of B is in the ledger: 2 sold of 6.");
-}
-
-#[test]
-fn nothing_recorded_is_no_trace() {
-    assert!(witness(&Record::new(5).read(), "x").is_none());
-    let off = Recorder::new(false).open(Uuid::nil(), 5);
-    assert!(!off.follow("b", "k", 1).is_on() && off.witness("x").is_none());
-    assert!(Watch::default().witness("x").is_none());
-}
-
-#[test]
-fn off_is_a_null_that_an_order_carries() {
-    let off = Track::default();
-    assert_eq!(size_of::<Track>(), size_of::<usize>());
-    off.read(1, "a.sql");
-    off.commit();
-    assert!(!off.is_on());
-    // Who watches it is no part of what an order is.
-    let on = Recorder::new(true);
-    assert_eq!(on.open(Uuid::nil(), 1).follow("b", "k", 1), off);
-}
-
-#[test]
-fn a_large_sale_keeps_its_bound_and_still_shows_the_moment() {
-    let sold = |n: u64, of: i64| {
-        [(n, ARRIVE), (n, read(of)), (n, ENOUGH), (n, write(of - 1)), (n, COMMIT), (n, SOLD)]
-    };
-    let record = Record::new(20_000);
-    let note = |steps: &[(u64, Act)]| {
-        for (n, act) in steps {
-            record.note(Some(&lane(*n)), &[(*act, None)]);
-        }
-    };
-    for n in 0..20_000 {
-        note(&sold(n, 20_000 - i64::try_from(n).unwrap()));
-        assert!(n % 1_000 != 0 || record.read().steps.len() <= STEPS_MAX);
-    }
-    // Refused for long before the one who had read in time comes along.
-    note(&[(20_000, ARRIVE), (20_000, read(1)), (20_000, ENOUGH)]);
-    for n in 20_001..20_501 {
-        note(&[(n, ARRIVE), (n, read(0)), (n, TOO_FEW), (n, SOLD_OUT)]);
-    }
-    let call = witness(&record.read(), "x").expect("a trace");
-    assert_eq!((call.kind, call.truncated), (TraceKind::ClosestCall, true));
-    note(&[(20_000, write(0)), (20_000, COMMIT), (20_000, SOLD)]);
-    let trace = witness(&record.read(), "x").expect("a trace");
-    assert_eq!((trace.kind, trace.truncated), (TraceKind::Oversold, true));
-    assert_eq!(trace.steps.last().map(|step| step.ledger), Some(20_001));
-    // From here on it stands still, and says that there was more.
-    for n in 30_000..32_000 {
-        note(&sold(n, 1));
-    }
-    assert_eq!((record.enlist(), record.read().steps.len()), (None, STEPS_MAX));
-    assert_eq!(witness(&record.read(), "x").map(|later| later.sentence), Some(trace.sentence));
-}
-
-#[test]
-fn an_order_that_began_anew_a_hundred_times_is_cut_and_says_so() {
-    let mut steps = vec![(1, ARRIVE), (2, ARRIVE)];
-    for _ in 0..100 {
-        steps.extend([(2, read(1)), (2, ENOUGH), (2, Act::Retry)]);
-    }
-    steps.extend([(1, TAKE), (1, COMMIT), (1, SOLD), (2, read(0)), (2, TOO_FEW), (2, SOLD_OUT)]);
-    let trace = shown(1, &steps);
-    assert_eq!((trace.steps.len(), trace.truncated), (STEPS_SHOWN_MAX, true));
-    assert_eq!((trace.steps[0].kind, trace.steps[1].kind), (StepKind::Arrive, StepKind::Arrive));
-    assert!(trace.steps[2].note.contains("left out"), "{}", trace.steps[2].note);
-}
-
-#[test]
-fn so_many_sales_are_kept_and_the_oldest_goes() {
-    let recorder = Recorder::new(true);
-    let open = |n: usize| recorder.open(Uuid::from_u128(n as u128), 1);
-    let first = open(0);
-    let track = first.follow("b", "k", 1);
-    assert!(track.is_on() && first.witness("x").is_some_and(|trace| trace.recorded == 1));
-    let others: Vec<Watch> = (1..=SALES_MAX).map(open).collect();
-    track.commit();
-    assert!(first.witness("x").is_none() && !first.follow("b", "k", 1).is_on());
-    assert!(others.iter().all(|watch| watch.follow("b", "k", 1).is_on()));
-    recorder.forget(Uuid::from_u128(1));
-    assert!(!others[0].follow("b", "k", 1).is_on());
 }

@@ -1,26 +1,18 @@
-//! Of all orders of a sale the two or three that tell how it was decided.
-//!
-//! Where more was sold than there is: the order whose commit first went beyond it, and those that acted on
-//! the same number as it did. Else the closest call: one order that sold, and one that was there at the same
-//! time and found too little, or had to begin anew. Steps of all others are left out of the picture and
-//! stay in the count: ledger and counter are those after every step of every order.
+//! The picture of a sale: the orders that tell how it was decided ([`super::choice`]), their steps, and how it
+//! stood after each. Steps of all others are left out of the picture and stay in the count: ledger and
+//! counter are those after every step of every order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
+use super::choice::{self, Life};
 use super::record::Recorded;
 use super::state::State;
-use super::step::{Act, Lane, Step, Wrote};
+use super::step::{Act, Step, Wrote};
 use super::words::{self, Told};
 use crate::wire::{Belief, StepKind, Trace, TraceKind, TraceLane, TraceStep};
 
 /// Steps of a trace: what a page shows, and a kept run has room for.
 pub(super) const STEPS_SHOWN_MAX: usize = 60;
-/// Orders beside the one that was sold too much.
-const OTHERS_MAX: usize = 2;
-/// Two orders with so many steps together are looked through at a glance; a shorter pair is preferred to an
-/// earlier one only above this.
-const GLANCE: usize = 20;
 /// Names of lanes.
 const NAMES: [&str; 4] = ["A", "B", "C", "D"];
 
@@ -38,57 +30,6 @@ impl Stand {
     }
 }
 
-/// All steps of one order, by their places in the record.
-struct Life<'a> {
-    lane: &'a Arc<Lane>,
-    places: Vec<usize>,
-}
-
-impl Life<'_> {
-    fn first(&self) -> usize {
-        self.places.first().copied().unwrap_or_default()
-    }
-
-    fn find(&self, steps: &[Step], wanted: impl Fn(Act) -> bool) -> Option<usize> {
-        self.places.iter().rfind(|place| wanted(steps[**place].act)).copied()
-    }
-
-    fn commit(&self, steps: &[Step]) -> Option<usize> {
-        self.find(steps, |act| act == Act::Commit)
-    }
-
-    /// What it read last, and where.
-    fn read(&self, steps: &[Step]) -> Option<(usize, i64)> {
-        let place = self.find(steps, |act| matches!(act, Act::Read { .. }))?;
-        let Act::Read { seen } = steps[place].act else { return None };
-        Some((place, seen))
-    }
-
-    /// What its buyer was told; empty: nothing yet.
-    fn outcome(&self, steps: &[Step]) -> &'static str {
-        let reply = self.find(steps, |act| matches!(act, Act::Reply { .. }));
-        let outcome = |place: usize| match steps[place].act {
-            Act::Reply { outcome } => outcome,
-            _ => "",
-        };
-        reply.map_or("", outcome)
-    }
-}
-
-/// Which orders were picked, and for what.
-pub(super) enum Picked {
-    /// The order of this number was sold beyond the stock; it and these others read so many.
-    Oversold { beyond: u64, read: Option<i64> },
-    /// The second one found too little after the first one's commit.
-    Refused { sold: u64, refused: u64 },
-    /// The second one began anew after the first one's commit.
-    Retried { sold: u64, retried: u64 },
-    /// Both were sold, the second one while the first one was under way.
-    Both,
-    /// No two orders were under way at once.
-    Alone,
-}
-
 /// Makes the trace; `None` where no order was recorded. `counter`: what is fought over, in words.
 pub(super) fn witness(recorded: &Recorded, counter: &str) -> Option<Trace> {
     let steps = &recorded.steps[..];
@@ -98,8 +39,11 @@ pub(super) fn witness(recorded: &Recorded, counter: &str) -> Option<Trace> {
         Stand::of(&state)
     };
     let stands: Vec<Stand> = steps.iter().map(stand).collect();
-    let lives = lives(steps);
-    let (picked, mut chosen) = oversold(steps, &stands, &lives).or_else(|| closest_call(steps, &lives))?;
+    let lives = choice::lives(steps);
+    let over =
+        |place: &usize| steps[*place].act == Act::Commit && stands[*place].sold > stands[*place].for_sale;
+    let beyond = (0..steps.len()).find(over).and_then(|place| choice::oversold(place, &lives));
+    let (picked, mut chosen) = beyond.or_else(|| choice::closest_call(steps, &lives))?;
     chosen.sort_by_key(|life| life.first());
     let (left_out, shown) = shown(&chosen);
     let names: HashMap<u64, &'static str> = chosen.iter().map(|life| life.lane.n).zip(NAMES).collect();
@@ -107,96 +51,30 @@ pub(super) fn witness(recorded: &Recorded, counter: &str) -> Option<Trace> {
         id: names.get(&life.lane.n).copied().unwrap_or_default().to_owned(),
         buyer_id: life.lane.buyer_id.clone(),
         key: life.lane.key.clone(),
-        outcome: life.outcome(steps).to_owned(),
+        outcome: outcome(life, steps).to_owned(),
     };
     let before = Stand::of(&recorded.before);
     let told = Told { names: &names, steps, stands: &stands, before };
-    let kind = match picked {
-        Picked::Oversold { .. } => TraceKind::Oversold,
-        _ => TraceKind::ClosestCall,
-    };
+    let kind = if picked.is_oversold() { TraceKind::Oversold } else { TraceKind::ClosestCall };
     Some(Trace {
         kind,
-        sentence: words::sentence(&picked, &chosen.iter().map(|l| l.lane.n).collect::<Vec<_>>(), &told),
+        sentence: words::sentence(picked, &chosen.iter().map(|l| l.lane.n).collect::<Vec<_>>(), &told),
         counter: counter.to_owned(),
         opened: recorded.opened,
         lanes: chosen.iter().map(lane).collect(),
-        steps: walk(&shown, left_out, &told, kind == TraceKind::Oversold),
+        steps: walk(&shown, left_out, &told, picked.is_oversold()),
         recorded: recorded.orders,
         truncated: recorded.truncated || left_out > 0,
     })
 }
 
-fn lives(steps: &[Step]) -> Vec<Life<'_>> {
-    let mut lives: BTreeMap<u64, Life<'_>> = BTreeMap::new();
-    for (place, step) in steps.iter().enumerate() {
-        if let Some(lane) = &step.lane {
-            lives.entry(lane.n).or_insert(Life { lane, places: Vec::new() }).places.push(place);
-        }
-    }
-    lives.into_values().collect()
-}
-
-type Choice<'a, 'b> = (Picked, Vec<&'b Life<'a>>);
-
-/// The order whose commit first went beyond what was for sale, and who acted on the same number.
-fn oversold<'a, 'b>(steps: &[Step], stands: &[Stand], lives: &'b [Life<'a>]) -> Option<Choice<'a, 'b>> {
-    let over =
-        |place: &usize| steps[*place].act == Act::Commit && stands[*place].sold > stands[*place].for_sale;
-    let beyond = (0..steps.len()).find(over)?;
-    let n = steps[beyond].lane.as_ref()?.n;
-    let life = lives.iter().find(|life| life.lane.n == n)?;
-    let read = life.read(steps).filter(|(place, _)| *place < beyond);
-    let before = |other: &&Life<'_>| other.lane.n != n && other.commit(steps).is_some_and(|at| at < beyond);
-    let mut others: Vec<&Life<'_>> = lives.iter().filter(before).collect();
-    others.sort_by_key(|other| {
-        let at = other.commit(steps).unwrap_or_default();
-        let alike = read.is_some() && other.read(steps).map(|(_, seen)| seen) == read.map(|(_, seen)| seen);
-        let made_stale = read.is_none_or(|(place, _)| at > place);
-        std::cmp::Reverse((alike, made_stale, at))
-    });
-    let seen = read.map(|(_, seen)| seen);
-    let alike = |other: &&Life<'_>| other.read(steps).map(|(_, seen)| seen) == seen;
-    let acted_alike = others.iter().take_while(|other| alike(other)).count();
-    others.truncate(acted_alike.clamp(1, OTHERS_MAX));
-    let read = seen.filter(|_| acted_alike > 0);
-    others.push(life);
-    Some((Picked::Oversold { beyond: n, read }, others))
-}
-
-/// One that sold, and one that was there at the same time and went without, or went twice.
-fn closest_call<'a, 'b>(steps: &[Step], lives: &'b [Life<'a>]) -> Option<Choice<'a, 'b>> {
-    let of = |n: u64| lives.iter().find(|life| life.lane.n == n);
-    // Who lost by that step, and who had committed last while the loser was there.
-    let pair = |place: usize| -> Option<(&'b Life<'a>, &'b Life<'a>)> {
-        let loser = of(steps[place].lane.as_ref()?.n)?;
-        let winner = steps[loser.first()..place].iter().rev().find_map(|step| {
-            step.lane.as_ref().filter(|lane| step.act == Act::Commit && lane.n != loser.lane.n)
-        })?;
-        Some((of(winner.n)?, loser))
+/// What an order's buyer was told; empty: nothing yet.
+fn outcome(life: &Life<'_>, steps: &[Step]) -> &'static str {
+    let told = |place: &usize| match steps[*place].act {
+        Act::Reply { outcome } => Some(outcome),
+        _ => None,
     };
-    let nearest = |lost: fn(Act) -> bool| {
-        let pairs = (0..steps.len()).filter(|place| lost(steps[*place].act)).filter_map(pair);
-        pairs.min_by_key(|(winner, loser)| (winner.places.len() + loser.places.len()).max(GLANCE))
-    };
-    if let Some((winner, loser)) = nearest(Act::refuses) {
-        let picked = Picked::Refused { sold: winner.lane.n, refused: loser.lane.n };
-        return Some((picked, vec![winner, loser]));
-    }
-    if let Some((winner, loser)) = nearest(|act| act == Act::Retry) {
-        let picked = Picked::Retried { sold: winner.lane.n, retried: loser.lane.n };
-        return Some((picked, vec![winner, loser]));
-    }
-    let commits = (0..steps.len()).rev().filter(|place| steps[*place].act == Act::Commit);
-    if let Some((winner, other)) = commits.filter_map(pair).next() {
-        return Some((Picked::Both, vec![winner, other]));
-    }
-    // The last who sold, and whoever came after or before.
-    let last = lives.iter().rposition(|life| life.commit(steps).is_some()).unwrap_or_default();
-    let near: Vec<&Life<'_>> = lives.iter().skip(last.saturating_sub(1)).take(2).collect();
-    let together = matches!(near[..], [a, b] if b.first() < a.places.last().copied().unwrap_or_default());
-    let picked = if together { Picked::Both } else { Picked::Alone };
-    (!near.is_empty()).then_some((picked, near))
+    life.places.iter().rev().find_map(told).unwrap_or_default()
 }
 
 /// The places of all their steps, as many as are shown, and how many are not.

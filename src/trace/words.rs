@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::choice::Picked;
 use super::step::{Act, Lane, Step, Wrote};
-use super::witness::{Picked, Stand};
+use super::witness::Stand;
 
 /// What is told of.
 pub(super) struct Told<'a> {
@@ -43,12 +44,13 @@ impl Told<'_> {
         self.earlier(order, place).any(|act| act == Act::Commit)
     }
 
-    /// Who is shown, was let in by the lock, has not left it, and has not yet done what it came for.
+    /// Who is shown, was let in by the lock, has not left it, and has not yet written or found too little. (Of
+    /// who has, the word that he left may come later than the word that another one was let in.)
     fn inside(&self, place: usize, but: u64) -> Option<&'static str> {
         let inside = |order: &&u64| {
             let within = |act: &Act| !matches!(act, Act::Enter | Act::Leave { .. });
             let mut done = self.earlier(**order, place).take_while(within);
-            let busy = !done.any(|act| act == Act::Commit || act.refuses());
+            let busy = !done.any(|act| matches!(act, Act::Write(_) | Act::Commit) || act.refuses());
             let entered = self.earlier(**order, place).find(|act| !within(act)) == Some(Act::Enter);
             **order != but && entered && busy
         };
@@ -66,7 +68,7 @@ pub(super) fn note(place: usize, told: &Told<'_>, oversold: bool) -> String {
         Act::Arrive | Act::Back { .. } => format!("{a} arrives and wants {wants}."),
         Act::Enter => match told.inside(place, lane.n) {
             None => format!("{a} is let in by the lock."),
-            Some(b) => format!("{a} is let in by the lock while {b} is inside: the lock of {b} has ended."),
+            Some(b) => format!("{a} is let in by the lock while {b} is inside: it does not keep them apart."),
         },
         Act::Read { seen } => format!("{a} reads {seen}.{}", by_now(seen, told.stands[place])),
         Act::Check { ok } => check(place, lane, ok, told),
@@ -106,7 +108,7 @@ fn check(place: usize, lane: &Lane, ok: bool, told: &Told<'_>) -> String {
 fn write(place: usize, lane: &Lane, wrote: Wrote, told: &Told<'_>, oversold: bool) -> String {
     let a = told.name(lane.n);
     let to = match wrote {
-        Wrote::By(by) => return format!("{a} has {by} subtracted from whatever is there."),
+        Wrote::By(by) => return format!("{a} takes {by} from whatever is left by now."),
         Wrote::To(to) => to,
     };
     let there = told.before(place).counter.filter(|there| Some(*there) != told.read(lane.n, place));
@@ -157,51 +159,53 @@ pub(super) fn meanwhile(previous: Option<usize>, place: usize, told: &Told<'_>) 
 }
 
 /// All of it in one sentence. `chosen`: the orders that are shown, in their sequence.
-pub(super) fn sentence(picked: &Picked, chosen: &[u64], told: &Told<'_>) -> String {
-    match *picked {
-        Picked::Oversold { beyond, read } => oversold(beyond, read, chosen, told),
+pub(super) fn sentence(picked: Picked, chosen: &[u64], told: &Told<'_>) -> String {
+    let names = list(chosen, told);
+    let others = |but: u64| {
+        let others: Vec<u64> = chosen.iter().copied().filter(|order| *order != but).collect();
+        list(&others, told)
+    };
+    match picked {
+        Picked::Alike { beyond, read } => {
+            let both = if chosen.len() == 2 { "both" } else { "all" };
+            format!("{names} {both} read {read} and acted on it; {}", beyond_stock(beyond, told))
+        }
+        Picked::Unaware { beyond, read } => {
+            let (b, a) = (told.name(beyond), others(beyond));
+            format!("{b} read {read} and did not know what {a} took; {}", beyond_stock(beyond, told))
+        }
+        Picked::Inflated { beyond, others: [one, two], read } => format!(
+            "{} both read {read} and acted on it, so the counter lost one of them and says too much since; {}",
+            list(&[one, two], told),
+            beyond_stock(beyond, told)
+        ),
+        Picked::Unexplained { beyond } => {
+            format!("What went wrong is not among the steps that are kept; {}", beyond_stock(beyond, told))
+        }
         Picked::Refused { sold, refused } => {
-            let (a, b) = (told.name(sold), told.name(refused));
+            let (a, b, said) = (told.name(sold), told.name(refused), outcome(refused, told));
             format!(
-                "{b} was under way when the order of {a} was committed, found too little left, and was told: \
-                 {}.",
-                outcome(refused, told)
+                "{names} were there at the same time: {a} was first, {b} found too little and was told: {said}."
             )
         }
         Picked::Retried { sold, retried } => {
-            let (a, b) = (told.name(sold), told.name(retried));
+            let (a, b, said) = (told.name(sold), told.name(retried), outcome(retried, told));
             format!(
-                "{b} was under way when the order of {a} was committed, took nothing, and began anew; in the \
-                 end it was told: {}.",
-                outcome(retried, told)
+                "{names} were there at the same time: {a} was first, {b} began anew and was told: {said}."
             )
         }
-        Picked::Both => {
-            let all = list(chosen, told);
-            format!("{all} were under way at the same time and did not hinder each other.")
-        }
-        Picked::Alone => "No two orders were under way at the same time: nobody could come between.".into(),
+        Picked::Both => format!("{names} were there at the same time and did not hinder each other."),
+        Picked::Apart => format!("Nobody came between: {names} had it alone, one after the other."),
     }
 }
 
-fn oversold(beyond: u64, read: Option<i64>, chosen: &[u64], told: &Told<'_>) -> String {
-    let b = told.name(beyond);
+/// The order that was one too many.
+fn beyond_stock(beyond: u64, told: &Told<'_>) -> String {
     let own = |step: &Step| step.act == Act::Commit && step.lane.as_ref().is_some_and(|l| l.n == beyond);
     let place = told.steps.iter().position(own).unwrap_or_default();
     let Stand { counter, sold, for_sale } = told.stands[place];
-    let others: Vec<u64> = chosen.iter().copied().filter(|order| *order != beyond).collect();
-    let how = match (read, told.read(beyond, place)) {
-        (Some(read), _) => {
-            let both = if chosen.len() == 2 { "both" } else { "all" };
-            format!("{} {both} read {read} and acted on it", list(chosen, told))
-        }
-        (None, Some(read)) => {
-            format!("{b} read {read} and did not know what {} took", list(&others, told))
-        }
-        _ => format!("{b} was sold what {} had", list(&others, told)),
-    };
     let says = counter.map_or(String::new(), |counter| format!(", and the counter says {counter}"));
-    format!("{how}; the order of {b} made it {sold} sold of {for_sale}{says}.")
+    format!("the order of {} made it {sold} sold of {for_sale}{says}.", told.name(beyond))
 }
 
 /// What an order was told in the end.
@@ -224,7 +228,8 @@ fn spoken(outcome: &str) -> String {
 }
 
 fn list(orders: &[u64], told: &Told<'_>) -> String {
-    let names: Vec<&str> = orders.iter().map(|order| told.name(*order)).collect();
+    let mut names: Vec<&str> = orders.iter().map(|order| told.name(*order)).collect();
+    names.sort_unstable();
     match names.split_last() {
         Some((last, [])) => (*last).to_owned(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
