@@ -82,7 +82,9 @@ fn so_many_sales_are_kept_and_the_oldest_goes() {
     let open = |n: usize| recorder.open(Uuid::from_u128(n as u128), 1);
     let first = open(0);
     let track = first.follow("b", "k", 1);
-    assert!(track.is_on() && first.witness("x").is_some_and(|trace| trace.recorded == 1));
+    assert!(track.is_on() && first.witness("x").is_none(), "who has only come has decided nothing");
+    track.decide_and_commit(true, "a.sql");
+    assert!(first.witness("x").is_some_and(|trace| trace.recorded == 1));
     let others: Vec<Watch> = (1..=SALES_MAX).map(open).collect();
     track.commit();
     assert!(first.witness("x").is_none() && !first.follow("b", "k", 1).is_on());

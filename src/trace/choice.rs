@@ -182,6 +182,10 @@ pub(super) fn closest_call<'a, 'b>(steps: &[Step], lives: &'b [Life<'a>]) -> Opt
     if let Some((winner, other)) = commits.filter_map(pair).next() {
         return Some((Picked::Both, vec![winner, other]));
     }
+    if takers.is_empty() && !steps.iter().any(|step| step.act.refuses()) {
+        // Nothing was decided: a control, or nobody has come as far yet.
+        return None;
+    }
     // The last who sold, and whoever came before or after.
     let last = lives.iter().rposition(|life| life.commit.is_some()).unwrap_or_default();
     let near: Vec<&Life<'_>> = lives.iter().skip(last.saturating_sub(1)).take(2).collect();

@@ -100,7 +100,7 @@ fn what_is_not_committed_is_not_seen_by_others() {
     assert_eq!(believes(at(&trace, "A", StepKind::Write), "A"), Some((4, false)));
     assert!(at(&trace, "A", StepKind::Leave).note.contains("before its commit"));
     assert_eq!(at(&trace, "A", StepKind::Commit).counter, Some(4));
-    assert!(trace.sentence.starts_with("Nobody came between: A"), "{}", trace.sentence);
+    assert!(trace.sentence.starts_with("A was there alone"), "{}", trace.sentence);
 }
 
 #[test]
@@ -174,6 +174,34 @@ fn who_reads_rightly_what_others_had_spoilt_is_shown_with_them_and_not_blamed() 
     // Where those two are not among the steps, nobody is accused.
     let trace = shown(0, &steps[18..26]);
     assert!(trace.sentence.starts_with("What went wrong is not among the steps"), "{}", trace.sentence);
+}
+
+#[test]
+fn who_read_a_number_before_it_was_there_anew_did_not_spoil_it() {
+    let late = [(1, ARRIVE), (1, ENTER), (1, read(3)), (2, ARRIVE), (2, ENTER), (2, read(3))];
+    let whole = |n, seen| [(n, ARRIVE), (n, ENTER), (n, read(seen)), (n, write(seen - 1)), (n, COMMIT)];
+    let gone = |n| [(n, LEAVE), (n, SOLD)];
+    let steps = [
+        &late[..],
+        &[(1, write(2)), (1, COMMIT)],
+        &gone(1),
+        &whole(3, 2),
+        &gone(3),
+        // The counter says 2 once more.
+        &[(2, write(2)), (2, COMMIT)],
+        &gone(2),
+        &whole(4, 2),
+        &gone(4),
+    ];
+    let trace = shown(3, &steps.concat());
+    assert_eq!(keys(&trace), ["k1", "k2", "k4"], "{}", trace.sentence);
+}
+
+#[test]
+fn a_closest_call_is_of_two_who_were_there_together() {
+    let mut steps = vec![(1, ARRIVE), (1, TAKE), (1, COMMIT), (2, ARRIVE), (2, TAKE), (2, COMMIT), (2, SOLD)];
+    steps.extend([(3, ARRIVE), (1, SOLD), (3, NONE), (3, SOLD_OUT)]);
+    assert_eq!(keys(&shown(2, &steps)), ["k1", "k3"]);
 }
 
 #[test]

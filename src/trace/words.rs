@@ -195,7 +195,8 @@ pub(super) fn sentence(picked: Picked, chosen: &[u64], told: &Told<'_>) -> Strin
             )
         }
         Picked::Both => format!("{names} were there at the same time and did not hinder each other."),
-        Picked::Apart => format!("Nobody came between: {names} had it alone, one after the other."),
+        Picked::Apart if chosen.len() == 1 => format!("{names} was there alone: nobody could come between."),
+        Picked::Apart => format!("{names} came one after the other: nobody could come between."),
     }
 }
 
