@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use super::*;
 use crate::wire::{
     Answers, Clients, Environment, Evidence, FaultEvent, Guarantee, Latency, Parameters, RunResult,
-    SCHEMA_VERSION, SeriesPoint, Verdict,
+    SCHEMA_VERSION, SeriesPoint, Trace, TraceKind, Verdict,
 };
 
 /// What somebody might call a strategy who wants to break out of a report.
@@ -38,6 +38,19 @@ fn result(strategy: &str, verdict: Verdict) -> RunResult {
         service_cpu_us_per_attempt: None,
         series: vec![SeriesPoint { ms: 5, sold: 1 }, SeriesPoint { ms: 9, sold: 100 }],
         trace: None,
+    }
+}
+
+fn trace() -> Trace {
+    Trace {
+        kind: TraceKind::ClosestCall,
+        sentence: "s".into(),
+        counter: "c".into(),
+        opened: 100,
+        lanes: vec![],
+        steps: vec![],
+        recorded: 2,
+        truncated: false,
     }
 }
 
@@ -213,17 +226,20 @@ fn a_sheet_says_of_each_strategy_what_was_counted_and_leaves_open_what_is_not_kn
 
 #[test]
 fn the_zip_has_every_report_below_one_folder_and_is_the_same_twice() {
-    let run = hostile();
+    let mut run = hostile();
+    run.results.push(RunResult { trace: Some(trace()), ..result("../../../etc/x", Verdict::Held) });
+    run.results.push(RunResult { trace: Some(trace()), ..result("..-..-..-etc/x", Verdict::Held) });
     let bytes = zip(&run, "<p>page</p>").unwrap();
     assert_eq!(bytes, zip(&run, "<p>page</p>").unwrap(), "no clock is in it");
     let mut archive = ::zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
     let folder = format!("{}/", stem(&run));
-    assert_eq!(names.len(), 5);
+    assert_eq!(names.len(), 7, "two traces whose names are alike are two files: {names:?}");
     for name in names {
-        let file = name.strip_prefix(&folder).unwrap_or_else(|| panic!("{name}"));
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        assert!(file.chars().all(plain), "{name}");
+        // Nothing that leads out of the folder, or that a shell or a file system reads otherwise.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        assert!(name.starts_with(&folder) && name.chars().all(plain), "{name}");
+        assert!(!name.contains("..") && !name.contains("//"), "{name}");
         let mut text = String::new();
         archive.by_name(&name).unwrap().read_to_string(&mut text).unwrap();
         assert!(!text.is_empty(), "{name}");
