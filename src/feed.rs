@@ -111,7 +111,8 @@ async fn sample(
             last = None;
             continue;
         }
-        let run = runs.newest();
+        // A page asks for a run's curves and traces once per strategy, not four times a second.
+        let run = runs.glance();
         let sale = run.as_ref().and_then(|r| r.current.as_ref()).map(|c| c.sale_id);
         let open = match sale {
             Some(id) => checkout.sale(id).await.ok().flatten(),

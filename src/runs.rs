@@ -44,6 +44,15 @@ impl Runs {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same at a glance: without curves and traces, which are large and stay as they came.
+    pub fn glance(&self) -> Option<Run> {
+        let mut run = self.newest()?;
+        for result in &mut run.results {
+            (result.series, result.trace) = (Vec::new(), None);
+        }
+        Some(run)
+    }
+
     /// Keeps a run as far as it has come.
     pub async fn keep(&self, run: Run) -> Result<(), Refused> {
         let folder = self.folder_of(&run.id)?;

@@ -123,7 +123,7 @@ pub(super) fn conditions(run: &Run) -> Vec<(&'static str, String)> {
 }
 
 /// Where it was run, and how durable the stores were.
-pub(super) fn machine(e: &Environment, started_at: &str) -> Vec<(&'static str, String)> {
+pub fn machine(e: &Environment, started_at: &str) -> Vec<(&'static str, String)> {
     let redis = e.redis.as_deref().unwrap_or("none");
     let servers = if e.private_servers { "private to this run" } else { "shared" };
     let also = [("Redlock", &e.redlock), ("ZooKeeper", &e.zookeeper), ("etcd", &e.etcd)];

@@ -12,7 +12,7 @@ mod sheets;
 mod table;
 mod zip;
 
-pub use facts::{command, headline};
+pub use facts::{command, headline, machine};
 pub use schema::schema;
 pub use sheets::{rows, series};
 pub use table::{CAVEAT, COLUMNS, Marks, cells, ledger_was_read, reasons, sold};

@@ -173,7 +173,7 @@ fn who_reads_rightly_what_others_had_spoilt_is_shown_with_them_and_not_blamed() 
     assert_eq!((innocent.note.as_str(), innocent.counter), ("C writes 0.", Some(1)));
     // Where those two are not among the steps, nobody is accused.
     let trace = shown(0, &steps[18..26]);
-    assert!(trace.sentence.starts_with("What went wrong is not among the steps"), "{}", trace.sentence);
+    assert!(trace.sentence.starts_with("What went wrong is not among the kept steps"), "{}", trace.sentence);
 }
 
 #[test]
@@ -305,8 +305,7 @@ fn steps_of_others_are_left_out_and_stay_in_the_count() {
     let trace = shown(3, &steps);
     // The fourth of three read 2, and rightly so: shown are those before it who both acted on 3.
     assert_eq!((trace.kind, keys(&trace)), (TraceKind::Oversold, vec!["k1", "k4", "k5"]));
-    let how =
-        "A and B both read 3 and acted on it, so the counter lost one of them and says too much since; ";
+    let how = "A and B both read 3 and acted on it, so the counter lost one and says too much since; ";
     assert_eq!(trace.sentence, format!("{how}the order of C made it 4 sold of 3, and the counter says 1."));
     steps.extend([(2, write(2)), (2, COMMIT), (2, SOLD)]);
     let trace = shown(2, &steps);

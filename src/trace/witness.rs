@@ -1,5 +1,5 @@
-//! The picture of a sale: the orders that tell how it was decided ([`super::choice`]), their steps, and how it
-//! stood after each. Steps of all others are left out of the picture and stay in the count: ledger and
+//! The picture of a sale: the orders that tell how it was decided ([`super::choice`]), their steps, and how
+//! it stood after each. Steps of all others are left out of the picture and stay in the count: ledger and
 //! counter are those after every step of every order.
 
 use std::collections::{BTreeMap, HashMap};

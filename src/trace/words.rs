@@ -44,8 +44,8 @@ impl Told<'_> {
         self.earlier(order, place).any(|act| act == Act::Commit)
     }
 
-    /// Who is shown, was let in by the lock, has not left it, and has not yet written or found too little. (Of
-    /// who has, the word that he left may come later than the word that another one was let in.)
+    /// Who is shown, was let in by the lock, has not left it, and has not yet written or found too little.
+    /// (Of who has, the word that he left may come later than the word that another one was let in.)
     fn inside(&self, place: usize, but: u64) -> Option<&'static str> {
         let inside = |order: &&u64| {
             let within = |act: &Act| !matches!(act, Act::Enter | Act::Leave { .. });
@@ -175,18 +175,17 @@ pub(super) fn sentence(picked: Picked, chosen: &[u64], told: &Told<'_>) -> Strin
             format!("{b} read {read} and did not know what {a} took; {}", beyond_stock(beyond, told))
         }
         Picked::Inflated { beyond, others: [one, two], read } => format!(
-            "{} both read {read} and acted on it, so the counter lost one of them and says too much since; {}",
+            "{} both read {read} and acted on it, so the counter lost one and says too much since; {}",
             list(&[one, two], told),
             beyond_stock(beyond, told)
         ),
         Picked::Unexplained { beyond } => {
-            format!("What went wrong is not among the steps that are kept; {}", beyond_stock(beyond, told))
+            format!("What went wrong is not among the kept steps; {}", beyond_stock(beyond, told))
         }
         Picked::Refused { sold, refused } => {
             let (a, b, said) = (told.name(sold), told.name(refused), outcome(refused, told));
-            format!(
-                "{names} were there at the same time: {a} was first, {b} found too little and was told: {said}."
-            )
+            let how = format!("{a} was first, {b} found too little and was told: {said}");
+            format!("{names} were there at the same time: {how}.")
         }
         Picked::Retried { sold, retried } => {
             let (a, b, said) = (told.name(sold), told.name(retried), outcome(retried, told));

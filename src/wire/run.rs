@@ -212,7 +212,8 @@ pub struct Snapshot {
     pub seq: u64,
     /// Are lab routes on?
     pub lab: bool,
-    /// The newest run of this process, running or ended; `null` before the first.
+    /// The newest run of this process, running or ended, without curves and traces (`GET /v1/runs/{id}` has
+    /// them); `null` before the first.
     pub run: Option<Run>,
     /// The sale that the run is at.
     pub current: Option<SaleView>,

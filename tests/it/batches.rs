@@ -23,7 +23,9 @@ impl Held {
     async fn start() -> Held {
         let database = fresh_database().await;
         let pg = Relay::to(port_of(&database)).await;
-        let settings = [&["--lab", "--pool-connections-max", "1"][..], &UNATTENDED].concat();
+        // One at once: whoever stands in the line of the strategy is not counted.
+        let narrow = ["--lab", "--pool-connections-max", "1", "--in-flight-max", "1"];
+        let settings = [&narrow[..], &UNATTENDED].concat();
         let app = TestApp::on(&with_port(&database, pg.port), &settings).await;
         let beside = TestApp::on(&database, &["--lab"]).await;
         Held { app, beside, pg }

@@ -141,17 +141,8 @@ fn words(report: &Report) -> Vec<String> {
 
 /// Where it was measured, and when.
 pub fn machine(e: &Environment, started_at: &str) -> String {
-    let rows = [
-        ("Date", started_at.to_owned()),
-        ("sellout", format!("{} ({})", e.sellout, e.commit)),
-        ("Build", e.build.clone()),
-        ("CPU", format!("{}, {} cores seen", e.cpu, e.cores)),
-        ("Memory", format!("{} MiB", e.memory_mib)),
-        ("System", e.os.clone()),
-        ("PostgreSQL", e.postgres.clone()),
-        ("Redis", e.redis.clone().unwrap_or_else(|| "none".into())),
-    ];
-    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let rows = sellout::reports::machine(e, started_at).into_iter();
+    let rows: Vec<_> = rows.map(|(name, value)| vec![name.to_owned(), value]).collect();
     grid(&["Where", ""], &rows, Marks::Markdown)
 }
 

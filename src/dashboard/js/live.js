@@ -48,9 +48,9 @@ async function loadRuns() {
   redraw();
 }
 /** A kept run that a page asks for: `undefined` in state.stored until it came, `null` where there is none. */
-async function loadRun(id) {
+async function loadRun(id, force = true) {
   if (!(state.stored.get(id) || {}).finished_at) state.stored.set(id, await getRun(id).catch(() => null));
-  redraw(true);
+  redraw(force);
 }
 async function loadCards() {
   if (!state.cards) state.cards = (await get('/v1/strategies').catch(() => ({}))).strategies; // else again when the service is back
@@ -71,6 +71,7 @@ function receive(snapshot) {
   const { id, finished_at: finished, results } = snapshot.run || {};
   const next = id ? id + finished + results.length : '';
   if (next !== phase) loadRuns().catch(() => {});
+  if (next !== phase && id) loadRun(id, false);
   phase = next;
   if (back) loadCards();
   redraw();

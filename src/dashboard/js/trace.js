@@ -162,6 +162,7 @@ function buildTrace(root, run, result, n) {
   return main;
 }
 function refuseTrace(root, v, strategy) {
+  tracing = null;
   const why = whyNoTrace(v, strategy);
   if (root.dataset.why === why) return;
   root.dataset.why = why;

@@ -57,6 +57,13 @@ const lab = () => Boolean(state.snapshot && state.snapshot.lab);
 /** The run that was asked for from a page, while it can be stopped. */
 const labRun = () => [state.snapshot && state.snapshot.lab_run].find((r) => r && /^(running|cancelling)$/.test(r.state));
 
+/** The stream leaves curves and traces out; a strategy's come with the run itself, once it is judged. */
+function dressed(run) {
+  const whole = state.stored.get(run.id);
+  if (!whole) return run;
+  const kept = new Map(whole.results.map((r) => [r.strategy, r]));
+  return { ...run, results: run.results.map((r) => kept.get(r.strategy) || r) };
+}
 /** The run to draw: the chosen one, else the live one, else the newest that is kept. */
 function view() {
   if (state.report) return { run: state.newest, running: false };
@@ -65,7 +72,7 @@ function view() {
   if (chosen && !(live && live.id === chosen)) return { run: state.stored.get(chosen), stored: chosen, running: false };
   if (!live) return { run: state.newest, running: false };
   const running = !live.finished_at && live.exit_code == null;
-  return { run: live, running, sale: running && state.link !== 'polling' ? snapshot.current : null, live: true };
+  return { run: dressed(live), running, sale: running && state.link !== 'polling' ? snapshot.current : null, live: true };
 }
 
 /** One entry per strategy: its result, or the stand-in for one that has none yet. */
