@@ -341,7 +341,10 @@ impl Checkout {
         let moved = self.look_again(open).await?;
         if moved.sale.epoch != open.sale.epoch {
             let order = Order { epoch: moved.sale.epoch, ..order.clone() };
-            return self.place_once(&moved, &order).await;
+            match self.place_once(&moved, &order).await {
+                Err(Error::Stale) => {} // begun in the ledger, and its store is not filled yet
+                placed => return placed,
+            }
         }
         let moving = Error::Unavailable("the sale's stock is being moved".into());
         self.unless_sold_before(open, order, moving).await

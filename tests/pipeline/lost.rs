@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::crowd::{Told, WAYS, WHOLE, rush, sell_out, settle};
 use crate::support::process::Process;
 use crate::support::relay::Relay;
-use crate::support::{Api, TestApp, eventually, fresh_database, port_of, with_port};
+use crate::support::{Api, TestApp, UNATTENDED, eventually, fresh_database, port_of, with_port};
 
 const UNITS: usize = 1_600;
 const BUYERS: usize = 3_600;
@@ -207,4 +207,39 @@ async fn who_answers_before_the_ledger_has_it_loses_orders_when_redis_forgets() 
     assert_eq!(app.api.put(&format!("/v1/sales/{sale}/tally"), &tally).await.status, 204);
     let audit = app.api.audit(sale).await;
     assert_eq!((audit.verdict, audit.evidence.lost), (sellout::wire::Verdict::Lost, Some(1)), "{audit:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_bought_and_asks_again_while_the_sale_begins_a_new_epoch_is_told_of_his_order() {
+    let (redis, database) = (private().await, fresh_database().await);
+    for way in WAYS {
+        let app =
+            TestApp::between(&database, Some(own(&redis)), &[&["--lab"][..], &UNATTENDED].concat()).await;
+        let sale = app.api.open_sale(way, 10).await;
+        let first = app.api.order(sale, &format!("{way}-1"), "b", 1).await;
+        assert!(first.is_sold(), "{way}: {}", first.text);
+        // Somebody has ended the epoch in the ledger and lost Redis, and cannot fill it: the row is taken.
+        let sql = app.sql().await;
+        let raised = sqlx::query("update sales set epoch = epoch + 1 where id = $1").bind(sale);
+        raised.execute(&sql).await.expect("another epoch");
+        redis::cmd("FLUSHALL").exec_async(&mut wire(own(&redis)).await).await.expect("FLUSHALL");
+        let mut held = sql.begin().await.expect("a transaction");
+        let row = sqlx::query("select from sales where id = $1 for update").bind(sale);
+        row.execute(&mut *held).await.expect("the row's lock");
+        let again = app.api.order(sale, &format!("{way}-1"), "b", 1).await;
+        assert_eq!(
+            (again.status, &again.text),
+            (first.status, &first.text),
+            "{way}: the ledger remembers it"
+        );
+        let other = app.api.order(sale, &format!("{way}-2"), "b", 1).await;
+        assert_eq!(
+            (other.status.as_u16(), &other.body["executed"]),
+            (503, &false.into()),
+            "{way}: {}",
+            other.text
+        );
+        held.rollback().await.expect("rollback");
+        eventually("it sells again", async || app.api.buy(sale).await.is_sold()).await;
+    }
 }
