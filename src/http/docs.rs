@@ -14,6 +14,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 /// After the page's own styles: the same with enough contrast.
 const STYLES: &str = include_str!("docs.css");
+/// After the script that starts it: the same with names and levels for who listens to it.
+const SCRIPT: &str = include_str!("docs.js");
 /// What its first page lacks: a name, a width on a phone, and a place that says here is the content.
 const MENDED: [(&str, &str); 3] = [
     ("<head>", "<head><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"),
@@ -44,7 +46,7 @@ pub async fn show(name: web::Path<String>) -> Result<HttpResponse, Problem> {
         .body(mended(&name, file.bytes.into_owned())))
 }
 
-fn mended(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+fn mended(name: &str, bytes: Vec<u8>) -> Vec<u8> {
     match name {
         "" | "index.html" => MENDED
             .iter()
@@ -52,10 +54,8 @@ fn mended(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
                 page.replacen(theirs, ours, 1)
             })
             .into_bytes(),
-        "index.css" => {
-            bytes.extend_from_slice(STYLES.as_bytes());
-            bytes
-        }
+        "index.css" => [&bytes[..], STYLES.as_bytes()].concat(),
+        "swagger-initializer.js" => [&bytes[..], SCRIPT.as_bytes()].concat(),
         _ => bytes,
     }
 }

@@ -20,14 +20,13 @@ async function goTo(page, [hash, name, drawn]) {
   if (name) await turn(page, hash, name);
   else await page.goto(here.service.url + hash);
   await page.locator(drawn).first().waitFor();
+  const closed = name ? [] : await page.locator('[id^="operations-orders-"] .opblock-summary-control').all();
+  for (const operation of closed) await operation.click();
   await page.evaluate(() => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); }));
 }
 async function back(page) {
   if (!page.url().startsWith(here.service.url + '/#')) await page.goto(here.service.url + '/#/');
 }
-
-/** What stands in the markup of Swagger UI, which is not ours: a button within a button, and a level of heading left out. */
-const THEIRS = /^(nested-interactive|heading-order) at .*(#operations-|\.opblock)/;
 
 /** What axe finds; it is put in from outside the page's policy. */
 async function violations(page) {
@@ -56,8 +55,7 @@ for (const colorScheme of ['light', 'dark']) {
       for (const one of PAGES) {
         await back(page);
         await goTo(page, one);
-        const ours = (await violations(page)).filter((what) => one[1] || !THEIRS.test(what));
-        found.push(...ours.map((what) => `${width} px ${one[0]}: ${what}`));
+        found.push(...(await violations(page)).map((what) => `${width} px ${one[0]}: ${what}`));
       }
     }
     assert.equal(found.length, 0, found.slice(0, 20).join('\n'));
