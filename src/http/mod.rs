@@ -19,6 +19,7 @@ mod reply;
 mod reports;
 mod runs;
 mod sales;
+mod spoken;
 mod strategies;
 mod traces;
 

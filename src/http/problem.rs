@@ -3,7 +3,7 @@
 //! `type` is stable and is what a client switches on; it is also a path of this service that explains it.
 //! Nothing of SQL, addresses or secrets is said to a client: those go to the log, once.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use crate::sale::{Error, Invalid};
 use crate::wire;
+
+use super::spoken::Spoken;
 
 const MEDIA: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -186,6 +188,17 @@ impl ResponseError for Problem {
     }
 }
 
+static UNAVAILABLE_SPOKEN: LazyLock<Spoken> = LazyLock::new(Spoken::new);
+static UNKNOWN_SPOKEN: LazyLock<Spoken> = LazyLock::new(Spoken::new);
+
+fn warn(spoken: &Spoken, kind: &Kind, why: &str) {
+    match spoken.turn() {
+        Some(0) => tracing::warn!(problem = kind.slug, "{why}"),
+        Some(besides) => tracing::warn!(problem = kind.slug, besides, "{why}"),
+        None => {}
+    }
+}
+
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Problem {
         Problem::because(&VALIDATION, format!("{invalid}."))
@@ -211,7 +224,8 @@ impl From<Error> for Problem {
         };
         // Here an order's error leaves the service, so here it is logged, once; a crowd is no news.
         match &error {
-            Error::Unavailable(why) | Error::Unknown(why) => tracing::warn!(problem = kind.slug, "{why}"),
+            Error::Unavailable(why) => warn(&UNAVAILABLE_SPOKEN, kind, why),
+            Error::Unknown(why) => warn(&UNKNOWN_SPOKEN, kind, why),
             other => tracing::debug!(problem = kind.slug, "{other}"),
         }
         match &error {
