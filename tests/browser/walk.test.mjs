@@ -1,18 +1,14 @@
 // The promise to a newcomer: from `./run demo` to his own report in one sitting, reading words.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PATIENT, begin, calm, eventually, freshDatabase, launch, look, says, sentence, temporary, words } from './support.mjs';
 
 /** The demo as `./run demo` starts it, with fewer strategies: it stays up until it is told to end. */
-async function demo(t, runs) {
-  const database = await freshDatabase();
-  const args = ['demo', '--bind', '127.0.0.1:0', '--runs-dir', runs, '--strategies', 'naive,atomic_update,row_lock', '--seed', '7'];
-  const shown = await begin(args, { DATABASE_URL: database.url, RUST_LOG: 'off' }, 'stderr', /^service and dashboard: (http:\S+)/);
-  t.after(async () => {
-    await shown.end('SIGTERM');
-    await database.drop();
-  });
+async function demo(t, runs, strategies, servers) {
+  const args = ['demo', '--bind', '127.0.0.1:0', '--runs-dir', runs, '--strategies', strategies, '--seed', '7'];
+  const shown = await begin(args, { ...servers, RUST_LOG: 'off' }, 'stderr', /^service and dashboard: (http:\S+)/);
+  t.after(() => shown.end('SIGTERM'));
   return shown.said.replace(/\/$/, '');
 }
 
@@ -23,7 +19,9 @@ sentence('a newcomer sees what oversold and how, makes a run of his own and take
     await browser.close();
     rmSync(folder, { recursive: true, force: true });
   });
-  const url = await demo(t, join(folder, 'runs'));
+  const database = await freshDatabase();
+  t.after(database.drop);
+  const url = await demo(t, join(folder, 'runs'), 'naive,atomic_update,row_lock', { DATABASE_URL: database.url });
   const page = await look(t, browser, url);
 
   // He reads in words which strategies oversold.
@@ -78,4 +76,39 @@ sentence('a newcomer sees what oversold and how, makes a run of his own and take
     return at === of || at;
   });
   assert.deepEqual([home.asked, home.complaints], [['file://' + encodeURI(file)], []], 'a report asks nobody');
+}, 150);
+
+sentence('who kills Redis from the page in the middle of a run sees it gone and back, nothing oversold, and it is in the report', async (t) => {
+  const folder = temporary();
+  const browser = await launch();
+  t.after(async () => {
+    await browser.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  // Its servers are its own, as in `./run demo`: only such are killed.
+  const url = await demo(t, join(folder, 'runs'), 'redis_lua', { DATABASE_URL: undefined, REDIS_URL: undefined });
+  const page = await look(t, browser, url);
+  await says(page, '#verdict-sentence', /^The one judged strategy HELD\.$/, PATIENT);
+
+  await page.click('nav a[href="#/new"]');
+  await page.click('[data-preset="quick"]');
+  await page.click('[data-choose="none"]');
+  await page.check('#new-strategies input[value="redis_lua"]');
+  await page.fill('#new-stock', '4000');
+  await page.fill('#new-attempts', '20000');
+  await page.fill('#new-slow_store_ms', '10');
+  await page.click('#new-start');
+  await says(page, '#now', /redis_lua/);
+  await page.evaluate(() => document.querySelectorAll('#lab details').forEach((one) => { one.open = true; }));
+  await page.click('#kill-redis');
+  await says(page, '#announce', /^Redis was killed and is started again\.$/);
+  await page.click('nav a[href="#/live"]');
+  await says(page, '#live-servers', /redis[^]*down/i);
+  await says(page, '#live-servers', /redis[^\n]*up/i, PATIENT);
+
+  await page.click('nav a[href="#/"]');
+  await says(page, '.tile[data-strategy="redis_lua"]', /HELD[^]*4000 of 4,?000 sold/, PATIENT);
+  await says(page, '#broken', /^Broken on purpose: .*kill redis 2,000 at [\d.]+ s \(redis_lua\)/);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#files a', { hasText: 'Markdown' }).click()]);
+  assert.match(readFileSync(await download.path(), 'utf8'), /Broken on purpose[^\n]*kill_redis/);
 }, 150);
