@@ -108,11 +108,21 @@ fn targets(targets: &[Target]) -> Vec<Vec<String>> {
             target.measure.clone(),
             format!("{sign}{}", short(target.at_least)),
             format!("{sign}{}", short(target.aim)),
-            target.value.map_or("–".into(), short),
+            target.value.map_or("–".into(), |value| apart(value, target)),
             mark.to_owned(),
         ]
     };
     targets.iter().map(row).collect()
+}
+
+/// A value that misses by a hair is not rounded to what it misses.
+fn apart(value: f64, target: &Target) -> String {
+    match short(value) {
+        rounded if target.reached == Some(false) && rounded == short(target.at_least) => {
+            format!("{value:.3}")
+        }
+        rounded => rounded,
+    }
 }
 
 /// What one must know of the numbers.

@@ -110,3 +110,14 @@ fn the_readme_shows_the_newest_committed_bench() {
         (section(&report), plots::all(&report))
     });
 }
+
+#[test]
+fn a_value_that_misses_by_a_hair_is_not_rounded_to_what_it_misses() {
+    let mut report = report();
+    let target = report.targets.first_mut().expect("a target");
+    (target.at_least, target.at_most) = (0.9, false);
+    for (value, reached, said) in [(0.8977, false, "0.898"), (0.8977, true, "0.90"), (0.5, false, "0.50")] {
+        (target.value, target.reached) = (Some(value), Some(reached));
+        assert_eq!(apart(value, target), said);
+    }
+}
