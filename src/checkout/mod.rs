@@ -158,8 +158,7 @@ impl Checkout {
         &self.backends
     }
 
-    /// Waits, at most the deadline, until all work is finished, also what nobody waits for any more and what
-    /// a strategy has taken outside of the ledger.
+    /// Waits, at most the deadline, for all work: also of who hung up, and what is not in the ledger yet.
     pub async fn drained(&self) {
         let until = Instant::now() + self.backends.limits.order_deadline();
         while Arc::strong_count(&self.under_way) > 1 && Instant::now() < until {
@@ -233,7 +232,8 @@ impl Checkout {
         let placed = match taken {
             Ok(Outcome::Sold(id)) => Ok(Placed::Sold { order: fresh(&order, id), replayed: false }),
             Ok(Outcome::SoldOut) if accounts_for(&open, &order) => Ok(Placed::SoldOut),
-            // What follows asks servers, and is finished like all that does.
+            Err(full @ Error::Overloaded) => Err(full),
+            // The rest asks servers, and is finished like all that does.
             taken => {
                 let (this, sale, order) = (Arc::clone(self), Arc::clone(&open), order.clone());
                 let settled = self.finish(async move {
