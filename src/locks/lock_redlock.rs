@@ -97,6 +97,7 @@ struct Held {
 #[async_trait]
 impl Lock for LockRedlock {
     async fn enter(&self, sale: Uuid, owner: Owner, wait: &mut Wait) -> Result<Entered, Error> {
+        let mut ever_heard = false;
         loop {
             // Of this attempt: one that had to ask for longer than a lease has all of a lease all the same.
             let deadline = Instant::now() + validity(self.lease);
@@ -107,8 +108,10 @@ impl Lock for LockRedlock {
             }
             // All nodes, also who said no or nothing: its yes may be on its way.
             held.ask(Question::Leave).await;
+            // Of all attempts, not of the last: one slow answer beside a dead node does not make them away.
+            ever_heard |= !votes.unheard();
             let paused = wait.pause("the lock was held by others on too many nodes").await;
-            paused.map_err(|e| if votes.unheard() { unanswered() } else { e })?;
+            paused.map_err(|e| if ever_heard { e } else { unanswered() })?;
         }
     }
 }
