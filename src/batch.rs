@@ -121,7 +121,6 @@ fn start<T: Send + 'static, A: Send + 'static>(
 
 /// Until nobody can come any more.
 async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, size: Size, write: Arc<Write<T, A>>) {
-    let orders = metrics::histogram!("sellout_batch_orders");
     let mut places = Vec::new();
     while line.recv_many(&mut places, size.batch_max.max(1)).await > 0 {
         let (mut entries, mut replies) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
@@ -139,12 +138,16 @@ async fn serve<T, A>(mut line: mpsc::Receiver<Place<T, A>>, size: Size, write: A
         if entries.is_empty() {
             continue;
         }
-        orders.record(entries.len() as f64);
         let answers = write(entries).await;
         for (reply, answer) in replies.into_iter().zip(answers) {
             reply.pay(answer);
         }
     }
+}
+
+/// Notes how many orders are written together.
+pub fn count(orders: usize) {
+    metrics::histogram!("sellout_batch_orders").record(orders as f64);
 }
 
 fn shed(why: &'static str) -> Error {

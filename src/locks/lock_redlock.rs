@@ -52,14 +52,12 @@ pub const FACTS: Facts = Facts {
     renews: true,
     has_token: false,
     build: |backends| {
-        let (pools, lease) = (backends.redlock()?.to_vec(), backends.limits.lock_lease());
-        Ok(Arc::new(LockRedlock { pools, lease }))
+        Ok(Arc::new(LockRedlock { pools: backends.redlock()?.to_vec(), lease: backends.limits.lock_lease() }))
     },
 };
 
 const RELEASE: &str = include_str!("lock_redlock.release.lua");
 const RENEW: &str = include_str!("lock_redlock.renew.lua");
-
 /// No node is waited for longer, nor longer than a fifth of the lease: a dead one must not eat it up.
 const NODE_MAX: Duration = Duration::from_millis(50);
 
@@ -97,7 +95,7 @@ struct Held {
 #[async_trait]
 impl Lock for LockRedlock {
     async fn enter(&self, sale: Uuid, owner: Owner, wait: &mut Wait) -> Result<Entered, Error> {
-        let mut ever_heard = false;
+        let mut heard = false;
         loop {
             // Of this attempt: one that had to ask for longer than a lease has all of a lease all the same.
             let deadline = Instant::now() + validity(self.lease);
@@ -108,10 +106,10 @@ impl Lock for LockRedlock {
             }
             // All nodes, also who said no or nothing: its yes may be on its way.
             held.ask(Question::Leave).await;
-            // Of all attempts, not of the last: one slow answer beside a dead node does not make them away.
-            ever_heard |= !votes.unheard();
+            // In any attempt: one slow answer beside a dead node does not mean that the servers are away.
+            heard |= !votes.unheard();
             let paused = wait.pause("the lock was held by others on too many nodes").await;
-            paused.map_err(|e| if ever_heard { e } else { unanswered() })?;
+            paused.map_err(|e| if heard { e } else { unanswered() })?;
         }
     }
 }
@@ -159,8 +157,7 @@ impl Node {
         }
     }
 
-    /// Behind the SET, on its connection; on another one where that is broken. The whole script and not its
-    /// hash: a node that has just come back does not know it.
+    /// On the SET's connection, or another where that is broken. Whole: who is just back knows no hash.
     async fn run(&mut self, script: &str) -> Option<bool> {
         let mut eval = redis::cmd("EVAL");
         eval.arg(script).arg(1).arg(&self.key).arg(&self.attempt).arg(self.lease);

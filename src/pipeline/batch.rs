@@ -3,11 +3,11 @@
 use std::sync::{Arc, Weak};
 
 use super::desk::Desk;
-use super::entry::Entry;
-use super::keys::{Scope, hex};
+use super::entry;
+use super::keys::Scope;
 use super::{Pipeline, Taken};
 use crate::backends::redis_at_write;
-use crate::batch::{Line, Size};
+use crate::batch::{self, Line, Size};
 use crate::sale::{Error, Order, Outcome, Sale};
 
 pub(super) const TAKE_BATCH: &str = include_str!("take_batch.lua");
@@ -50,10 +50,10 @@ impl Pipeline {
         let asked = Asked {
             quantity: order.quantity,
             mark: format!("{}:{}", order.caller, order.key),
-            value: format!("{} {}", hex(&order.fingerprint), order.id),
+            value: format!("{} {}", hex::encode(order.fingerprint), order.id),
             buyer: order.buyer_id.clone(),
             own_key: order.retry_safe,
-            note: Entry::note(order),
+            note: entry::note(order),
         };
         let said = desk.line.get_or_init(|| self.line(desk, sale)).ask(asked).await?;
         let (word, id) = said.split_once(' ').unwrap_or((&said, ""));
@@ -73,14 +73,15 @@ impl Pipeline {
         Line::open(&self.runtime, size, move |batch| take_all(me.clone(), desk.clone(), limit, batch))
     }
 
-    async fn take_batch(&self, scope: Scope, limit: i64, batch: &[Asked]) -> Result<Vec<Word>, Error> {
+    async fn take_batch(&self, scope: Scope, limit: i64, asked: &[Asked]) -> Result<Vec<Word>, Error> {
+        batch::count(asked.len());
         let mut redis = self.redis().await?;
         let (keys, epoch) = (scope.keys(0), scope.epoch);
         let mut call = self.take_batch.prepare_invoke();
         call.key(&keys.head).key(&keys.keys).key(&keys.buyers).key(&keys.orders).arg(epoch).arg(limit);
-        for asked in batch {
-            call.arg(asked.quantity).arg(&asked.mark).arg(&asked.value).arg(&asked.buyer);
-            call.arg(u8::from(asked.own_key)).arg(&asked.note);
+        for one in asked {
+            call.arg(one.quantity).arg(&one.mark).arg(&one.value).arg(&one.buyer);
+            call.arg(u8::from(one.own_key)).arg(&one.note);
         }
         // A broken wire leaves all of them unknown: they may stand in the stream. Who asks again with the
         // same key learns it.

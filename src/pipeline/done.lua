@@ -1,8 +1,6 @@
 -- pipeline/done.lua: these orders are recorded, or refused for good; the stream forgets them.
 -- KEYS[1] head  [2] orders  ARGV[1] group  [2…] entries
 -- Returns {epoch, left, applied}: to be held against the ledger, which was read before
-for i = 2, #ARGV do
-    redis.call('XACK', KEYS[2], ARGV[1], ARGV[i])
-    redis.call('XDEL', KEYS[2], ARGV[i])
-end
+redis.call('XACK', KEYS[2], unpack(ARGV))
+redis.call('XDEL', KEYS[2], unpack(ARGV, 2))
 return redis.call('HMGET', KEYS[1], 'epoch', 'left', 'applied')

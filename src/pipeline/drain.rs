@@ -10,24 +10,25 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::desk::Desk;
-use super::entry::Entry;
+use super::entry::{self, Entry};
+use super::fill::Why;
 use super::keys::{Keys, Scope};
+use super::together::{Bundle, ORDERS_ENOUGH, Said};
 use super::watch::Belief;
 use super::{Pipeline, words};
 use crate::backends::redis_at_write;
-use crate::ledger::{self, at_write, before_write};
+use crate::ledger::before_write;
 use crate::sale::Error;
 
-pub(super) const DRAIN: &str = include_str!("drain.sql");
 pub(super) const OUTCOMES: &str = include_str!("outcomes.sql");
 pub(super) const DONE: &str = include_str!("done.lua");
 
+/// What is said of an order that makes every statement fail.
+const POISONED: &str = "poisoned";
 /// The consumer group: all who drain.
 pub(super) const GROUP: &str = "ledger";
 /// Entries that are read at once.
 const BATCH_MAX: usize = 256;
-/// A statement with so many orders gets no further entry; one entry may hold the orders of a whole batch.
-const ORDERS_ENOUGH: usize = 256;
 /// What nobody has finished for so long is left over by a process that died. A live one that is so slow loses
 /// nothing: an order is recorded once, whoever brings it.
 const IDLE_MS: u64 = 5_000;
@@ -55,7 +56,7 @@ fn portions(batch: impl Iterator<Item = (usize, StreamId)>) -> Vec<Portion> {
         }
         if let Some(portion) = portions.last_mut() {
             portion.ids.push((bucket, entry.id.clone()));
-            portion.entries.extend(Entry::all_of(entry));
+            portion.entries.extend(entry::all_of(entry));
         }
     }
     portions
@@ -85,7 +86,7 @@ impl Pipeline {
             let batches = match batches {
                 // No stream, no group: Redis has lost them.
                 Err(Error::Unavailable(why)) if why.contains("NOGROUP") => {
-                    self.fill_soon(desk.scope.sale);
+                    self.fill_soon(desk.scope.sale, Why::Unknown);
                     return Ok(strangers);
                 }
                 batches => batches?,
@@ -124,19 +125,21 @@ impl Pipeline {
 
     async fn record(&self, desk: &Desk, portion: Portion) -> Result<bool, Error> {
         let Portion { ids, entries } = portion;
+        let orders: Vec<_> = entries.iter().map(|entry| entry.order).collect();
         let mut words = Vec::new();
         // Committed when this returns. Should this process die after it, somebody brings the batch again, and
         // the ledger answers as before.
-        let counter = match self.record_entries(desk, &entries, &mut words).await {
-            Err(e) => return Err(e),
-            Ok(counter) => counter,
-        };
+        let counter = self.record_entries(desk, entries, &mut words).await?;
         let mut strangers = false;
-        for (entry, word) in entries.iter().zip(&words) {
-            strangers |= !desk.tell(entry.order, word);
+        for (order, word) in orders.into_iter().zip(&words) {
+            strangers |= !desk.tell(order, word);
         }
         let belief = self.finish(desk.scope, &ids).await?;
-        if let Some(counter) = counter {
+        if words.iter().any(|word| word == POISONED) {
+            // Its units are taken in Redis and nowhere else; a new epoch begins with the ledger's word. Not
+            // before the others of the batch are recorded under this one.
+            self.fill_soon(desk.scope.sale, Why::Unrecordable(desk.scope.epoch));
+        } else if let Some(counter) = counter {
             self.compare(desk.scope, counter, belief).await;
         }
         Ok(strangers)
@@ -172,55 +175,29 @@ impl Pipeline {
     async fn record_entries(
         &self,
         desk: &Desk,
-        entries: &[Entry],
+        entries: Vec<Entry>,
         words: &mut Vec<String>,
     ) -> Result<Option<(i64, i64)>, Error> {
         if entries.is_empty() {
             return Ok(None);
         }
-        match self.record_once(desk, entries).await {
-            Ok((said, counter)) => {
+        let Scope { sale, epoch, .. } = desk.scope;
+        match self.writers.record(Bundle { sale, epoch, entries }).await? {
+            Said::Words(said, counter) => {
                 words.extend(said);
                 Ok(Some(counter))
             }
-            Err(Failed::Poisoned(why)) if entries.len() == 1 => {
-                let order = entries[0].order;
-                tracing::error!(sale.id = %desk.scope.sale, order.id = %order, "cannot be recorded: {why}");
-                words.push("poisoned".into());
-                // Its units are taken in Redis and nowhere else; a new epoch begins with the ledger's word.
-                self.fill_anew_soon(desk.scope.sale);
+            Said::Poisoned(why, entries) if entries.len() == 1 => {
+                tracing::error!(sale.id = %sale, order.id = %entries[0].order, "cannot be recorded: {why}");
+                words.push(POISONED.into());
                 Ok(None)
             }
-            Err(Failed::Poisoned(_)) => {
-                let (first, second) = entries.split_at(entries.len() / 2);
+            Said::Poisoned(_, mut first) => {
+                let second = first.split_off(first.len() / 2);
                 Box::pin(self.record_entries(desk, first, words)).await?;
                 Box::pin(self.record_entries(desk, second, words)).await
             }
-            Err(Failed::For(e)) => Err(e),
         }
-    }
-
-    async fn record_once(&self, desk: &Desk, entries: &[Entry]) -> Result<(Vec<String>, (i64, i64)), Failed> {
-        let all = |text: fn(&Entry) -> &str| entries.iter().map(text).collect::<Vec<_>>();
-        let mut pg = ledger::connection(&self.pg).await.map_err(Failed::For)?;
-        let row = sqlx::query(DRAIN)
-            .bind(desk.scope.sale)
-            .bind(desk.scope.epoch)
-            .bind(all(|e| &e.caller))
-            .bind(all(|e| &e.key))
-            .bind(entries.iter().map(|e| e.order).collect::<Vec<_>>())
-            .bind(all(|e| &e.buyer))
-            .bind(entries.iter().map(|e| e.quantity).collect::<Vec<_>>())
-            .bind(entries.iter().map(|e| &e.fingerprint[..]).collect::<Vec<_>>())
-            .bind(entries.iter().map(|e| e.retry_safe).collect::<Vec<_>>())
-            .bind(entries.iter().map(|e| e.hold_ms).collect::<Vec<_>>())
-            .fetch_one(&mut *pg)
-            .await
-            .map_err(Failed::at_write)?;
-        let read = || -> Result<_, sqlx::Error> {
-            Ok((row.try_get("words")?, (row.try_get("units_left")?, row.try_get("returns")?)))
-        };
-        read().map_err(|e| Failed::For(before_write(e)))
     }
 
     /// What has become of orders, whoever drained them, and the epoch of the sale in the same snapshot.
@@ -288,20 +265,5 @@ pub(super) async fn run(desk: Arc<Desk>, pipeline: Weak<Pipeline>) {
         if ended && !desk.has_waiters() {
             return;
         }
-    }
-}
-
-/// Why a batch was not recorded.
-enum Failed {
-    /// For a reason that lies in one of its orders.
-    Poisoned(String),
-    /// For any other: try again.
-    For(Error),
-}
-
-impl Failed {
-    fn at_write(e: sqlx::Error) -> Failed {
-        // The same again for the same order.
-        if ledger::is_poisoned(&e) { Failed::Poisoned(e.to_string()) } else { Failed::For(at_write(e)) }
     }
 }

@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
 use super::drain::GROUP;
-use super::keys::{Keys, Scope, hex};
+use super::keys::{Keys, Scope};
 use super::{Pipeline, SEEN_POLL};
 use crate::backends::redis_at_write;
 use crate::ledger::{self, before_write};
@@ -31,6 +31,17 @@ const FLUSH: usize = 10_000;
 /// Who fills Redis for a sale holds this lock of PostgreSQL meanwhile: its first half says what for, the
 /// second is drawn from the sale's id.
 const LOCK: i32 = 0x5e11;
+
+/// What is wrong with Redis.
+#[derive(Clone, Copy)]
+pub(super) enum Why {
+    /// It does not know a sale, or is of an earlier epoch.
+    Unknown,
+    /// It knows a sale, and something else than the ledger.
+    BelievesOther,
+    /// It has taken an order under this epoch that cannot be recorded: its units are missing there.
+    Unrecordable(i64),
+}
 
 /// Whose it is, its name and its value.
 type Field = (String, String, String);
@@ -54,7 +65,11 @@ impl Pipeline {
             |row| {
                 let (caller, key): (String, String) = (row.try_get("caller")?, row.try_get("key")?);
                 let (id, print): (Uuid, Vec<u8>) = (row.try_get("id")?, row.try_get("fingerprint")?);
-                Ok((row.try_get("buyer_id")?, format!("{caller}:{key}"), format!("{} {id}", hex(&print))))
+                Ok((
+                    row.try_get("buyer_id")?,
+                    format!("{caller}:{key}"),
+                    format!("{} {id}", hex::encode(print)),
+                ))
             },
         )
         .await?;
@@ -138,30 +153,32 @@ impl Pipeline {
         }
     }
 
-    /// Redis does not know a sale, or is of an earlier epoch: it is filled, beside whoever was told to wait.
-    pub(super) fn fill_soon(&self, sale: Uuid) {
-        self.spawn_fill(sale, false);
-    }
-
-    /// Redis knows a sale, and something else than the ledger.
-    pub(super) fn fill_anew_soon(&self, sale: Uuid) {
-        self.spawn_fill(sale, true);
-    }
-
-    fn spawn_fill(&self, sale: Uuid, anew: bool) {
+    /// It is filled beside whoever was told to wait.
+    pub(super) fn fill_soon(&self, sale: Uuid, why: Why) {
         let Some(pipeline) = self.me.upgrade() else { return };
         self.runtime.spawn(async move {
-            match pipeline.fill_alone(sale, anew).await {
-                Ok(true) => tracing::warn!(sale.id = %sale, "Redis was filled anew from the ledger"),
-                Ok(false) => {}
-                Err(e) => tracing::warn!(sale.id = %sale, "Redis could not be filled: {e}"),
+            let until = tokio::time::Instant::now() + pipeline.limits.wait();
+            loop {
+                match pipeline.fill_alone(sale, why).await {
+                    Ok(Some(true)) => {
+                        tracing::warn!(sale.id = %sale, "Redis was filled anew from the ledger")
+                    }
+                    // Whoever fills just now does not know what is wrong here, and may find all well.
+                    Ok(None) if matches!(why, Why::Unrecordable(_)) && until.elapsed().is_zero() => {
+                        tokio::time::sleep(SEEN_POLL).await;
+                        continue;
+                    }
+                    Ok(None | Some(false)) => {}
+                    Err(e) => tracing::warn!(sale.id = %sale, "Redis could not be filled: {e}"),
+                }
+                return;
             }
         });
     }
 
     /// Under a lock that ends with its holder: one process fills, the others wait for what it writes. Says
-    /// whether it was this one.
-    pub(super) async fn fill_alone(&self, id: Uuid, anew: bool) -> Result<bool, Error> {
+    /// whether it was filled; nothing while another one is at it.
+    async fn fill_alone(&self, id: Uuid, why: Why) -> Result<Option<bool>, Error> {
         let connection = self.locks.acquire().await.map_err(before_write)?;
         // Out of the pool: closing it is what frees the lock, however this ends.
         let mut connection = connection.detach();
@@ -172,15 +189,15 @@ impl Pipeline {
         ));
         let held = match lock.try_acquire(&mut connection).await.map_err(before_write)? {
             sqlx::Either::Left(held) => held,
-            sqlx::Either::Right(_) => return Ok(false),
+            sqlx::Either::Right(_) => return Ok(None),
         };
-        let filled = self.fill_locked(id, anew).await;
+        let filled = self.fill_locked(id, why).await;
         drop(held);
         let _ = connection.close().await;
-        filled
+        filled.map(Some)
     }
 
-    async fn fill_locked(&self, id: Uuid, anew: bool) -> Result<bool, Error> {
+    async fn fill_locked(&self, id: Uuid, why: Why) -> Result<bool, Error> {
         let Some(sale) = ledger::sale(&self.reads, id).await?.filter(|s| s.strategy == self.strategy) else {
             // Handed over meanwhile: whoever sells from here finds out by the epoch.
             return Ok(false);
@@ -192,8 +209,15 @@ impl Pipeline {
             (redis_epoch, whole) = self.redis_epoch(&sale).await?;
         }
         // Another process may have been here just before.
-        if redis_epoch == Some(sale.epoch) && whole && !(anew && self.disagrees(&sale).await?) {
-            return Ok(false);
+        if redis_epoch == Some(sale.epoch) && whole {
+            let wrong = match why {
+                Why::Unknown => false,
+                Why::BelievesOther => self.disagrees(&sale).await?,
+                Why::Unrecordable(epoch) => epoch == sale.epoch,
+            };
+            if !wrong {
+                return Ok(false);
+            }
         }
         let least = redis_epoch.map_or(0, |epoch| epoch + 1);
         let Some(epoch) = ledger::raise_epoch(&self.pg, &sale, None, least).await? else { return Ok(false) };

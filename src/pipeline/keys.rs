@@ -60,17 +60,6 @@ pub(super) struct Keys {
     pub orders: String,
 }
 
-/// Bytes as text.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Text as bytes; `None` where it is none.
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (0..text.len()).step_by(2).map(digit).collect()
-}
-
 /// An order id that a script answered.
 pub(super) fn parse_id(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|e| Error::Unknown(format!("Redis answered {text}: {e}")))
@@ -93,13 +82,5 @@ mod tests {
         }
         let eight = Scope { sale: Uuid::nil(), epoch: 1, buckets: 8 };
         assert_eq!([eight.home("a"), eight.home("foobar")], [0xe40c_292c % 8, 0xbf9c_f968 % 8]);
-    }
-
-    #[test]
-    fn what_is_written_as_hex_is_read_again() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        assert_eq!(from_hex(&hex(&bytes)), Some(bytes));
-        assert_eq!(from_hex("0"), None);
-        assert_eq!(from_hex("zz"), None);
     }
 }

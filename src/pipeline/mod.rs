@@ -22,6 +22,7 @@ mod entry;
 mod fill;
 mod keys;
 mod returns;
+mod together;
 mod watch;
 mod words;
 
@@ -41,7 +42,9 @@ use crate::sale::{Error, Order, Outcome, Sale};
 use crate::stock;
 use buckets::Head;
 use desk::{Desk, HungUp};
+use fill::Why;
 use keys::Scope;
+use together::Writers;
 
 /// Every statement of this room, for the test that PREPAREs them and for the cards of the strategies.
 pub const STATEMENTS: &[(&str, &str)] = &[
@@ -51,7 +54,8 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("give.lua", buckets::GIVE),
     ("accept.lua", buckets::ACCEPT),
     ("arrived.lua", buckets::ARRIVED),
-    ("drain.sql", drain::DRAIN),
+    ("drain.sql", together::DRAIN),
+    ("drain_many.sql", together::DRAIN_MANY),
     ("outcomes.sql", drain::OUTCOMES),
     ("done.lua", drain::DONE),
     ("returns.sql", returns::RETURNS),
@@ -98,6 +102,7 @@ pub struct Pipeline {
     /// This process, among those that drain the same streams.
     consumer: String,
     desks: Mutex<HashMap<Uuid, Arc<Desk>>>,
+    writers: Writers,
     /// Buyers come on threads that have runtimes of their own; what goes on without them runs here.
     runtime: Handle,
     me: Weak<Pipeline>,
@@ -145,6 +150,7 @@ impl Pipeline {
             arrived: Script::new(buckets::ARRIVED),
             consumer: Uuid::now_v7().to_string(),
             desks: Mutex::default(),
+            writers: Writers::start(&backends.pg, &backends.limits),
             runtime: Handle::current(),
             me: me.clone(),
         });
@@ -218,7 +224,7 @@ impl Pipeline {
             // that nothing has changed the buyer is told to try again.
             "ahead" | "closing" => Err(Error::Stale),
             "closed" | "behind" => {
-                self.fill_soon(sale);
+                self.fill_soon(sale, Why::Unknown);
                 Err(Error::Stale)
             }
             other => Err(Error::Unknown(format!("Redis script said {other}"))),
@@ -339,18 +345,17 @@ impl Pipeline {
 }
 
 /// What take.lua is told of an order.
-fn asked(sale: &Sale, order: &Order) -> [String; 10] {
+fn asked(sale: &Sale, order: &Order) -> [String; 9] {
     [
         sale.epoch.to_string(),
         order.quantity.to_string(),
-        order.caller.clone(),
-        order.key.clone(),
-        keys::hex(&order.fingerprint),
+        format!("{}:{}", order.caller, order.key),
+        hex::encode(order.fingerprint),
         order.id.to_string(),
         order.buyer_id.clone(),
         sale.per_buyer_limit.unwrap_or(0).to_string(),
         u8::from(order.retry_safe).to_string(),
-        order.hold_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+        entry::note(order),
     ]
 }
 

@@ -10,7 +10,7 @@ use sqlx::Row;
 
 use super::Pipeline;
 use super::buckets::Head;
-use super::fill::COUNTER;
+use super::fill::{COUNTER, Why};
 use super::keys::Scope;
 use crate::ledger::before_write;
 use crate::sale::{Error, Sale};
@@ -97,7 +97,7 @@ impl Pipeline {
             return;
         }
         if !heads.iter().all(|head| head.as_ref().is_some_and(|head| head.epoch == epoch)) {
-            return self.fill_soon(id);
+            return self.fill_soon(id, Why::Unknown);
         }
         if waiting > 0
             && let Some(desk) = self.desk(sale.scope)
@@ -125,12 +125,11 @@ impl Pipeline {
         {
             let why = format!("Redis has {left} left and the ledger {units_left}: it has lost orders");
             tracing::warn!(sale.id = %sale, "{why}");
-            self.fill_anew_soon(sale);
+            self.fill_soon(sale, Why::BelievesOther);
         }
     }
 
-    /// Does Redis, asked after the ledger, believe in more than there is? Or has it an order that cannot be
-    /// recorded?
+    /// Does Redis, asked after the ledger, believe in more than there is, or in less with nothing on its way?
     pub(super) async fn disagrees(&self, sale: &Sale) -> Result<bool, Error> {
         let row = sqlx::query(COUNTER).bind(sale.id).fetch_one(&self.reads).await.map_err(before_write)?;
         let units_left: i64 = row.try_get("units_left").map_err(before_write)?;

@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use super::{Need, Spec, Strategy};
 use crate::backends::Backends;
-use crate::batch::{Line, Size};
+use crate::batch::{self, Line, Size};
 use crate::config::Limits;
 use crate::ledger::{self, at_write};
 use crate::patience::Patience;
@@ -80,6 +80,7 @@ impl GroupCommit {
             let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
             Line::open(&Handle::current(), size, move |batch: Vec<Order>| {
                 let writer = writer.clone();
+                batch::count(batch.len());
                 async move { writer.record(&batch).await }
             })
         };

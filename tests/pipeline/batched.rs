@@ -50,8 +50,9 @@ async fn one_by_one(redis: &mut MultiplexedConnection, limit: i64, orders: &[Ask
     for asked in orders {
         let mut call = take.prepare_invoke();
         keys("alone").into_iter().for_each(|key| _ = call.key(key));
-        call.arg(1).arg(asked.quantity).arg("c").arg(&asked.key).arg(&asked.fingerprint).arg(&asked.id);
-        call.arg(&asked.buyer).arg(limit).arg(u8::from(asked.own)).arg("");
+        call.arg(1).arg(asked.quantity).arg(format!("c:{}", asked.key)).arg(&asked.fingerprint);
+        call.arg(&asked.id).arg(&asked.buyer).arg(limit).arg(u8::from(asked.own));
+        call.arg(format!("\"{}\"", asked.id));
         let (word, id): (String, String) = call.invoke_async(redis).await.expect("an answer");
         words.push(if word == "seen" { format!("seen {id}") } else { word });
     }
@@ -84,13 +85,13 @@ async fn state(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<Vec<(Stri
 }
 
 /// The ids that were noted down, in their sequence.
-async fn noted(redis: &mut MultiplexedConnection, prefix: &str, field: &str) -> Vec<String> {
+async fn noted(redis: &mut MultiplexedConnection, prefix: &str) -> Vec<String> {
     let orders = &keys(prefix)[3];
     let entries: Vec<(String, Vec<String>)> =
         redis::cmd("XRANGE").arg(orders).arg("-").arg("+").query_async(redis).await.expect("the stream");
     let value = |fields: Vec<String>| {
-        let at = fields.iter().position(|name| name == field).expect("the field");
-        fields[at + 1].replace(['[', ']', '"'], "")
+        assert_eq!(fields[0], "orders");
+        fields[1].replace(['[', ']', '"'], "")
     };
     let values: Vec<String> = entries.into_iter().map(|(_, fields)| value(fields)).collect();
     values.iter().flat_map(|ids| ids.split(',')).map(str::to_owned).collect()
@@ -124,9 +125,7 @@ async fn a_batch_decides_each_order_as_it_would_be_decided_alone() {
             heard.extend(alone.into_iter().map(|word| word.split(' ').next().expect("a word").to_owned()));
         }
         assert_eq!(state(&mut redis, "batch").await, state(&mut redis, "alone").await, "round {round}");
-        let (batch, alone) =
-            (noted(&mut redis, "batch", "orders").await, noted(&mut redis, "alone", "order").await);
-        assert_eq!(batch, alone, "round {round}");
+        assert_eq!(noted(&mut redis, "batch").await, noted(&mut redis, "alone").await, "round {round}");
     }
     let all = ["limit", "reused", "seen", "sold_out", "taken"];
     assert!(heard.iter().eq(all), "some were never tried: {heard:?}");

@@ -14,5 +14,6 @@ mod killed;
 mod large;
 mod lost;
 mod racing;
+mod together;
 mod unfit;
 mod wires;

@@ -1,5 +1,6 @@
 //! Who drains races with who fills Redis anew, and with others who drain.
 
+use redis::aio::MultiplexedConnection;
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -81,6 +82,22 @@ async fn epoch(sql: &sqlx::PgPool, sale: Uuid) -> i64 {
     row.expect("the sale").get("epoch")
 }
 
+/// Where what was taken for a sale in its first epoch is noted down.
+pub fn stream(sale: Uuid) -> String {
+    format!("sellout:{{{sale}}}:1:orders")
+}
+
+/// An entry of the stream as a script writes it, of an order that was not asked for.
+pub async fn note_down(redis: &mut MultiplexedConnection, sale: Uuid, order: &str, key: &str, quantity: i64) {
+    let note = serde_json::json!([{
+        "order": order, "caller": "anonymous", "key": key, "fingerprint": "00".repeat(32), "buyer": "b",
+        "quantity": quantity, "retry_safe": true, "hold_ms": null,
+    }]);
+    let mut add = redis::cmd("XADD");
+    add.arg(stream(sale)).arg("*").arg("orders").arg(note.to_string());
+    add.exec_async(redis).await.expect("XADD");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_brought_twice_is_recorded_once() {
     let (services, database) = (private().await, fresh_database().await);
@@ -92,16 +109,10 @@ async fn a_batch_that_is_brought_twice_is_recorded_once() {
     // The entry once more, as a consumer would leave it that died after the commit; and one that only the
     // ledger refuses, twice.
     let mut redis = wire(redis_url).await;
-    let orders = format!("sellout:{{{sale}}}:1:orders");
-    let refused = Uuid::now_v7().to_string();
-    let print = "00".repeat(32);
-    for (order, key, buyer, quantity) in [(first.id(), "k-1", "b", "2"), (&refused, "k-2", "b", "1")] {
+    let (orders, refused) = (stream(sale), Uuid::now_v7().to_string());
+    for (order, key, quantity) in [(first.id(), "k-1", 2), (&refused, "k-2", 1)] {
         for _ in 0..2 {
-            let mut add = redis::cmd("XADD");
-            add.arg(&orders).arg("*").arg("caller").arg("anonymous").arg("key").arg(key);
-            add.arg("fingerprint").arg(&print).arg("order").arg(order).arg("buyer").arg(buyer);
-            add.arg("quantity").arg(quantity).arg("retry_safe").arg("1").arg("hold_ms").arg("");
-            add.exec_async(&mut redis).await.expect("XADD");
+            note_down(&mut redis, sale, order, key, quantity).await;
         }
     }
     // The refused one had taken its unit in Redis once.
@@ -193,20 +204,20 @@ async fn an_order_that_cannot_be_recorded_does_not_keep_the_others_of_its_batch_
     // Nobody looks: both are read together, when the other one is taken.
     let settings = [&["--lab"][..], &UNATTENDED].concat();
     let app = TestApp::between(&database, Some(redis_url), &settings).await;
-    let sale = app.api.open_sale("redis_lua", 2).await;
+    let sale = app.api.open_sale("redis_lua", 3).await;
     let mut redis = wire(redis_url).await;
-    let orders = format!("sellout:{{{sale}}}:1:orders");
-    let mut add = redis::cmd("XADD");
-    add.arg(&orders).arg("*").arg("caller").arg("anonymous").arg("key").arg("none");
-    add.arg("fingerprint").arg("00").arg("order").arg(Uuid::now_v7().to_string()).arg("buyer").arg("b");
-    // No order is of nothing: the ledger refuses the statement, not the order.
-    add.arg("quantity").arg("0").arg("retry_safe").arg("1").arg("hold_ms").arg("");
-    add.exec_async(&mut redis).await.expect("XADD");
-    for _ in 0..2 {
-        let answer = app.api.buy(sale).await;
-        assert!(answer.is_sold(), "{}", answer.text);
-    }
+    // No text has a zero byte in PostgreSQL: the ledger refuses the statement, not the order.
+    note_down(&mut redis, sale, &Uuid::now_v7().to_string(), "no\0ne", 1).await;
+    let mut head = redis::cmd("HINCRBY");
+    head.arg(format!("sellout:{{{sale}}}:head")).arg("left").arg(-1);
+    head.exec_async(&mut redis).await.expect("its unit is taken");
+    let answer = app.api.buy(sale).await;
+    assert!(answer.is_sold(), "{}", answer.text);
+    let sql = app.sql().await;
+    eventually("Redis is filled anew without it", async || epoch(&sql, sale).await == 2).await;
+    eventually("its unit is for sale again", async || app.api.buy(sale).await.is_sold()).await;
+    assert!(app.api.buy(sale).await.is_sold());
     assert_eq!(app.api.buy(sale).await.problem(), "sold-out");
     let e = app.api.audit(sale).await.evidence;
-    assert_eq!((e.sold, e.orders, e.in_flight, e.drift), (2, 2, 0, Some(0)), "{e:?}");
+    assert_eq!((e.sold, e.orders, e.in_flight, e.drift), (3, 3, 0, Some(0)), "{e:?}");
 }
