@@ -109,6 +109,7 @@ fn migrator() -> Migrator {
         (11, "batches", include_str!("../../migrations/0011_batches.sql")),
         (12, "apart", include_str!("../../migrations/0012_apart.sql")),
         (13, "drains", include_str!("../../migrations/0013_drains.sql")),
+        (14, "units", include_str!("../../migrations/0014_units.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         let sql = sqlx::SqlStr::from_static(sql);

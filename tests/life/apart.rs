@@ -57,6 +57,25 @@ async fn buyers_who_all_begin_at_one_place_buy_all_hundred_in_any_quantities() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_unit_of_a_large_sale_is_taken_without_a_look_at_the_others() {
+    let app = TestApp::start().await;
+    let sale = app.api.open_sale("skip_locked", 20_000).await;
+    for _ in 0..5 {
+        assert!(app.api.buy(sale).await.is_sold());
+    }
+    let sql = app.sql().await;
+    let waited = sqlx::query_scalar::<_, bool>("select wait_for_units($1, 1, 2)").bind(sale);
+    assert!(waited.fetch_one(&sql).await.expect("units that nobody holds"));
+    let seen = "select n_tup_del, seq_tup_read + idx_tup_fetch as looked_at \
+                from pg_stat_user_tables where relname = 'units'";
+    let seen = async || sqlx::query(seen).fetch_one(&sql).await.expect("the statistics");
+    eventually("all that was taken is counted", async || seen().await.get::<i64, _>("n_tup_del") == 7).await;
+    let looked_at: i64 = seen().await.get("looked_at");
+    // Once or twice all are counted, for who asks how many are left; not for each order.
+    assert!(looked_at < 3 * 20_000, "{looked_at} rows were looked at for 7 units");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_stripe_has_enough_and_the_order_is_gathered_from_several() {
     let app = TestApp::start().await;
     // Sixteen stripes of two.
