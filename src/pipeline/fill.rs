@@ -20,6 +20,7 @@ use crate::backends::redis_at_write;
 use crate::ledger::{self, before_write};
 use crate::sale::{Error, Sale};
 
+pub(super) const LIMITS: &str = include_str!("limits.sql");
 pub(super) const COUNTER: &str = include_str!("counter.sql");
 pub(super) const KEYS: &str = include_str!("seed_keys.sql");
 pub(super) const BUYERS: &str = include_str!("seed_buyers.sql");
@@ -54,8 +55,7 @@ impl Pipeline {
         // One snapshot for all of it: a return that is numbered later is applied later.
         let mut tx =
             pg.begin_with("begin isolation level repeatable read read only").await.map_err(before_write)?;
-        let no_limit = sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await;
-        no_limit.map_err(before_write)?;
+        sqlx::query(LIMITS).execute(&mut *tx).await.map_err(before_write)?;
         let counter = sqlx::query(COUNTER).bind(sale).fetch_one(&mut *tx).await.map_err(before_write)?;
         self.copy(
             &mut tx,

@@ -60,6 +60,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("done.lua", drain::DONE),
     ("returns.sql", returns::RETURNS),
     ("back.lua", returns::BACK),
+    ("limits.sql", fill::LIMITS),
     ("counter.sql", fill::COUNTER),
     ("seed_keys.sql", fill::KEYS),
     ("seed_buyers.sql", fill::BUYERS),
