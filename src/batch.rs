@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::sale::Error;
 
@@ -117,6 +118,30 @@ fn start<T: Send + 'static, A: Send + 'static>(
     let (door, line) = mpsc::channel(size.waiting_max.max(1));
     runtime.spawn(serve(line, size, Arc::clone(write)));
     door
+}
+
+/// Several lines, to which sales are dealt: a hot one has all of one, a thousand quiet ones share their
+/// commits.
+pub struct Lines<T, A>(Vec<Line<T, A>>);
+
+impl<T: Send + 'static, A: Send + 'static> Lines<T, A> {
+    /// Sales are dealt to so many writers.
+    const WRITERS: u128 = 4;
+
+    /// Opens them; their writers run on this runtime, whoever asks from where.
+    pub fn open<F, W>(runtime: &Handle, size: Size, write: W) -> Lines<T, A>
+    where
+        F: Future<Output = Vec<Result<A, Error>>> + Send + 'static,
+        W: Fn(Vec<T>) -> F + Clone + Send + Sync + 'static,
+    {
+        Lines((0..Self::WRITERS).map(|_| Line::open(runtime, size, write.clone())).collect())
+    }
+
+    /// The line of a sale.
+    pub fn of(&self, sale: Uuid) -> &Line<T, A> {
+        // The last bits of an id are drawn by lot. Always below the number of lines.
+        &self.0[usize::try_from(sale.as_u128() % Self::WRITERS).unwrap_or(0)]
+    }
 }
 
 /// Until nobody can come any more.

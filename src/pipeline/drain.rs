@@ -182,7 +182,7 @@ impl Pipeline {
             return Ok(None);
         }
         let Scope { sale, epoch, .. } = desk.scope;
-        match self.writers.record(Bundle { sale, epoch, entries }).await? {
+        match self.writers.of(sale).ask(Bundle { sale, epoch, entries }).await? {
             Said::Words(said, counter) => {
                 words.extend(said);
                 Ok(Some(counter))

@@ -17,8 +17,8 @@ pub(super) struct Note<'a> {
     pub order: Uuid,
     pub caller: Cow<'a, str>,
     pub key: Cow<'a, str>,
-    #[serde(with = "in_hex")]
-    pub fingerprint: Cow<'a, [u8]>,
+    #[serde(with = "hex::serde")]
+    pub fingerprint: [u8; 32],
     pub buyer: Cow<'a, str>,
     pub quantity: i64,
     pub retry_safe: bool,
@@ -31,7 +31,7 @@ pub(super) fn note(order: &Order) -> String {
         order: order.id,
         caller: Cow::Borrowed(&order.caller),
         key: Cow::Borrowed(&order.key),
-        fingerprint: Cow::Borrowed(&order.fingerprint),
+        fingerprint: order.fingerprint,
         buyer: Cow::Borrowed(&order.buyer_id),
         quantity: order.quantity,
         retry_safe: order.retry_safe,
@@ -49,20 +49,4 @@ pub(super) fn all_of(mut entry: StreamId) -> Vec<Entry> {
         tracing::error!("entry {} of a stream cannot be read: {e}", entry.id);
         Vec::new()
     })
-}
-
-/// Bytes as hex in JSON.
-mod in_hex {
-    use std::borrow::Cow;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode(bytes))
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Cow<'static, [u8]>, D::Error> {
-        let text = Cow::<str>::deserialize(from)?;
-        hex::decode(text.as_bytes()).map(Cow::Owned).map_err(D::Error::custom)
-    }
 }

@@ -157,28 +157,17 @@ impl Pipeline {
     pub(super) fn fill_soon(&self, sale: Uuid, why: Why) {
         let Some(pipeline) = self.me.upgrade() else { return };
         self.runtime.spawn(async move {
-            let until = tokio::time::Instant::now() + pipeline.limits.wait();
-            loop {
-                match pipeline.fill_alone(sale, why).await {
-                    Ok(Some(true)) => {
-                        tracing::warn!(sale.id = %sale, "Redis was filled anew from the ledger")
-                    }
-                    // Whoever fills just now does not know what is wrong here, and may find all well.
-                    Ok(None) if matches!(why, Why::Unrecordable(_)) && until.elapsed().is_zero() => {
-                        tokio::time::sleep(SEEN_POLL).await;
-                        continue;
-                    }
-                    Ok(None | Some(false)) => {}
-                    Err(e) => tracing::warn!(sale.id = %sale, "Redis could not be filled: {e}"),
-                }
-                return;
+            match pipeline.fill_alone(sale, why).await {
+                Ok(true) => tracing::warn!(sale.id = %sale, "Redis was filled anew from the ledger"),
+                Ok(false) => {}
+                Err(e) => tracing::warn!(sale.id = %sale, "Redis could not be filled: {e}"),
             }
         });
     }
 
     /// Under a lock that ends with its holder: one process fills, the others wait for what it writes. Says
-    /// whether it was filled; nothing while another one is at it.
-    async fn fill_alone(&self, id: Uuid, why: Why) -> Result<Option<bool>, Error> {
+    /// whether it was this one.
+    async fn fill_alone(&self, id: Uuid, why: Why) -> Result<bool, Error> {
         let connection = self.locks.acquire().await.map_err(before_write)?;
         // Out of the pool: closing it is what frees the lock, however this ends.
         let mut connection = connection.detach();
@@ -187,14 +176,19 @@ impl Pipeline {
         let lock = sqlx::postgres::PgAdvisoryLock::with_key(sqlx::postgres::PgAdvisoryLockKey::IntPair(
             LOCK, second,
         ));
-        let held = match lock.try_acquire(&mut connection).await.map_err(before_write)? {
-            sqlx::Either::Left(held) => held,
-            sqlx::Either::Right(_) => return Ok(None),
+        let held = if matches!(why, Why::Unrecordable(_)) {
+            // Whoever fills just now does not know what is wrong here, and may find all well.
+            lock.acquire(&mut connection).await.map_err(before_write)?
+        } else {
+            match lock.try_acquire(&mut connection).await.map_err(before_write)? {
+                sqlx::Either::Left(held) => held,
+                sqlx::Either::Right(_) => return Ok(false),
+            }
         };
         let filled = self.fill_locked(id, why).await;
         drop(held);
         let _ = connection.close().await;
-        filled.map(Some)
+        filled
     }
 
     async fn fill_locked(&self, id: Uuid, why: Why) -> Result<bool, Error> {

@@ -151,7 +151,7 @@ impl Pipeline {
             arrived: Script::new(buckets::ARRIVED),
             consumer: Uuid::now_v7().to_string(),
             desks: Mutex::default(),
-            writers: Writers::start(&backends.pg, &backends.limits),
+            writers: together::start(&backends.pg),
             runtime: Handle::current(),
             me: me.clone(),
         });

@@ -2,16 +2,17 @@
 //! any of it: a thousand quiet sales share their commits as the orders of a hot one do.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use sqlx::Row;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::entry::Entry;
-use crate::batch::{self, Line, Size};
-use crate::config::Limits;
+use crate::batch::{self, Lines, Size};
 use crate::ledger::{self, RECORDED, at_write, before_write};
 use crate::sale::Error;
 
@@ -20,8 +21,6 @@ pub(super) const DRAIN_MANY: &str = include_str!("drain_many.sql");
 
 /// A statement with so many orders gets no further ones; a bundle may hold the orders of a whole batch.
 pub(super) const ORDERS_ENOUGH: usize = 256;
-/// Sales are dealt to so many writers: a hot one has all of one.
-const WRITERS: u128 = 4;
 /// Bundles that wait for one writer. A sale has one under way at most.
 const WAITING_MAX: usize = 65_536;
 
@@ -40,25 +39,15 @@ pub(super) enum Said {
     Poisoned(String, Vec<Entry>),
 }
 
-/// The writers of one pipeline.
-pub(super) struct Writers(Vec<Line<Bundle, Said>>);
+/// The writers of one pipeline: a bundle is recorded with whatever others wait, and committed when it is
+/// answered.
+pub(super) type Writers = Lines<Bundle, Said>;
 
-impl Writers {
-    pub(super) fn start(pg: &PgPool, limits: &Limits) -> Writers {
-        let size = Size { waiting_max: WAITING_MAX, batch_max: ORDERS_ENOUGH, wait_max: limits.wait() };
-        let line = |_| {
-            let pg = pg.clone();
-            Line::open(&Handle::current(), size, move |bundles| record(pg.clone(), bundles))
-        };
-        Writers((0..WRITERS).map(line).collect())
-    }
-
-    /// Records a bundle, with whatever others wait. Committed when this returns.
-    pub(super) async fn record(&self, bundle: Bundle) -> Result<Said, Error> {
-        // The last bits of an id are drawn by lot. Always below the number of lines.
-        let line = usize::try_from(bundle.sale.as_u128() % WRITERS).unwrap_or(0);
-        self.0[line].ask(bundle).await
-    }
+pub(super) fn start(pg: &PgPool) -> Writers {
+    // Nothing expires here: buyers have limits of their own, and what was taken has to be recorded anyhow.
+    let size = Size { waiting_max: WAITING_MAX, batch_max: ORDERS_ENOUGH, wait_max: Duration::MAX };
+    let pg = pg.clone();
+    Lines::open(&Handle::current(), size, move |bundles| record(pg.clone(), bundles))
 }
 
 async fn record(pg: PgPool, bundles: Vec<Bundle>) -> Vec<Result<Said, Error>> {
@@ -72,7 +61,9 @@ async fn record(pg: PgPool, bundles: Vec<Bundle>) -> Vec<Result<Said, Error>> {
             orders = 0;
         }
     }
-    said.extend(commit(&pg, shared).await);
+    if !shared.is_empty() {
+        said.extend(commit(&pg, shared).await);
+    }
     said
 }
 
@@ -101,46 +92,23 @@ fn all_recorded(bundle: &Bundle, counters: &HashMap<Uuid, (i64, i64)>) -> Option
 }
 
 async fn all_at_once(pg: &PgPool, bundles: &[Bundle]) -> Result<HashMap<Uuid, (i64, i64)>, Error> {
-    let entries = || bundles.iter().flat_map(|bundle| &bundle.entries);
     let of_each = || bundles.iter().flat_map(|bundle| bundle.entries.iter().map(move |_| bundle));
-    let all = |text: fn(&Entry) -> &str| entries().map(text).collect::<Vec<_>>();
+    let many = sqlx::query(DRAIN_MANY)
+        .bind(of_each().map(|bundle| bundle.sale).collect::<Vec<_>>())
+        .bind(of_each().map(|bundle| bundle.epoch).collect::<Vec<_>>());
+    let entries: Vec<_> = bundles.iter().flat_map(|bundle| &bundle.entries).collect();
     let mut pg = ledger::connection(pg).await?;
-    let rows = sqlx::query(DRAIN_MANY)
-        .bind(all(|e| &e.caller))
-        .bind(all(|e| &e.key))
-        .bind(entries().map(|e| e.order).collect::<Vec<_>>())
-        .bind(of_each().map(|b| b.sale).collect::<Vec<_>>())
-        .bind(all(|e| &e.buyer))
-        .bind(entries().map(|e| e.quantity).collect::<Vec<_>>())
-        .bind(entries().map(|e| &e.fingerprint[..]).collect::<Vec<_>>())
-        .bind(entries().map(|e| e.retry_safe).collect::<Vec<_>>())
-        .bind(entries().map(|e| e.hold_ms).collect::<Vec<_>>())
-        .bind(of_each().map(|b| b.epoch).collect::<Vec<_>>())
-        .fetch_all(&mut *pg)
-        .await
-        .map_err(at_write)?;
-    let counter = |row: &sqlx::postgres::PgRow| -> Result<_, sqlx::Error> {
+    let rows = bind(many, &entries).fetch_all(&mut *pg).await.map_err(at_write)?;
+    let counter = |row: &PgRow| -> Result<_, sqlx::Error> {
         Ok((row.try_get("sale_id")?, (row.try_get("units_left")?, row.try_get("returns")?)))
     };
     rows.iter().map(counter).collect::<Result<_, _>>().map_err(before_write)
 }
 
 async fn alone(pg: &PgPool, Bundle { sale, epoch, entries }: Bundle) -> Result<Said, Error> {
-    let all = |text: fn(&Entry) -> &str| entries.iter().map(text).collect::<Vec<_>>();
+    let one = sqlx::query(DRAIN).bind(sale).bind(epoch);
     let mut pg = ledger::connection(pg).await?;
-    let row = sqlx::query(DRAIN)
-        .bind(sale)
-        .bind(epoch)
-        .bind(all(|e| &e.caller))
-        .bind(all(|e| &e.key))
-        .bind(entries.iter().map(|e| e.order).collect::<Vec<_>>())
-        .bind(all(|e| &e.buyer))
-        .bind(entries.iter().map(|e| e.quantity).collect::<Vec<_>>())
-        .bind(entries.iter().map(|e| &e.fingerprint[..]).collect::<Vec<_>>())
-        .bind(entries.iter().map(|e| e.retry_safe).collect::<Vec<_>>())
-        .bind(entries.iter().map(|e| e.hold_ms).collect::<Vec<_>>())
-        .fetch_one(&mut *pg)
-        .await;
+    let row = bind(one, &entries.iter().collect::<Vec<_>>()).fetch_one(&mut *pg).await;
     let row = match row {
         Err(e) if ledger::is_poisoned(&e) => return Ok(Said::Poisoned(e.to_string(), entries)),
         row => row.map_err(at_write)?,
@@ -149,4 +117,21 @@ async fn alone(pg: &PgPool, Bundle { sale, epoch, entries }: Bundle) -> Result<S
         Ok(Said::Words(row.try_get("words")?, (row.try_get("units_left")?, row.try_get("returns")?)))
     };
     read().map_err(before_write)
+}
+
+/// Binds `$3` to `$10`, the same of both statements.
+fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    entries: &[&'q Entry],
+) -> Query<'q, Postgres, PgArguments> {
+    let all = |text: fn(&Entry) -> &str| entries.iter().map(|e| text(e)).collect::<Vec<_>>();
+    query
+        .bind(all(|e| &e.caller))
+        .bind(all(|e| &e.key))
+        .bind(entries.iter().map(|e| e.order).collect::<Vec<_>>())
+        .bind(all(|e| &e.buyer))
+        .bind(entries.iter().map(|e| e.quantity).collect::<Vec<_>>())
+        .bind(entries.iter().map(|e| &e.fingerprint[..]).collect::<Vec<_>>())
+        .bind(entries.iter().map(|e| e.retry_safe).collect::<Vec<_>>())
+        .bind(entries.iter().map(|e| e.hold_ms).collect::<Vec<_>>())
 }

@@ -28,11 +28,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
 use super::{Need, Spec, Strategy};
 use crate::backends::Backends;
-use crate::batch::{self, Line, Size};
+use crate::batch::{self, Lines, Size};
 use crate::config::Limits;
 use crate::ledger::{self, at_write};
 use crate::patience::Patience;
@@ -63,12 +62,10 @@ pub const SPEC: Spec = Spec {
 const RECORD: &str = include_str!("group_commit.sql");
 /// Orders of one batch. Larger ones gain little and make the first of it wait.
 const BATCH_MAX: usize = 256;
-/// Sales are dealt to so many writers: a hot one has all of one, a thousand quiet ones share their commits.
-const WRITERS: u128 = 4;
 
 struct GroupCommit {
     pg: PgPool,
-    lines: Vec<Line<Order, Outcome>>,
+    lines: Lines<Order, Outcome>,
 }
 
 impl GroupCommit {
@@ -76,20 +73,13 @@ impl GroupCommit {
         let limits = &backends.limits;
         let (waiting_max, wait_max) = (limits.queue_max, limits.queue_wait());
         let size = Size { waiting_max, batch_max: BATCH_MAX, wait_max };
-        let line = |_| {
-            let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
-            Line::open(&Handle::current(), size, move |batch: Vec<Order>| {
-                let writer = writer.clone();
-                batch::count(batch.len());
-                async move { writer.record(&batch).await }
-            })
-        };
-        GroupCommit { pg: backends.pg.clone(), lines: (0..WRITERS).map(line).collect() }
-    }
-
-    fn line(&self, sale: Uuid) -> &Line<Order, Outcome> {
-        // The last bits of an id are drawn by lot. Always below the number of lines.
-        &self.lines[usize::try_from(sale.as_u128() % WRITERS).unwrap_or(0)]
+        let writer = Writer { pg: backends.pg.clone(), limits: limits.clone() };
+        let lines = Lines::open(&Handle::current(), size, move |batch: Vec<Order>| {
+            let writer = writer.clone();
+            batch::count(batch.len());
+            async move { writer.record(&batch).await }
+        });
+        GroupCommit { pg: backends.pg.clone(), lines }
     }
 }
 
@@ -101,7 +91,7 @@ impl Strategy for GroupCommit {
 
     async fn take(&self, sale: &Sale, order: &Order) -> Result<Outcome, Error> {
         // Whoever else is in the same batch is decided before or after, never with half of it.
-        let outcome = self.line(sale.id).ask(order.clone()).await;
+        let outcome = self.lines.of(sale.id).ask(order.clone()).await;
         outcome.inspect(|o| order.trace.decide_and_commit(*o != Outcome::SoldOut, "group_commit.sql"))
     }
 
@@ -111,7 +101,7 @@ impl Strategy for GroupCommit {
 
     async fn pending(&self, sale: &Sale) -> Result<u64, Error> {
         // Also those of buyers who have hung up, and of other sales in the same line.
-        Ok(self.line(sale.id).owed() as u64)
+        Ok(self.lines.of(sale.id).owed() as u64)
     }
 
     fn has_line(&self) -> bool {

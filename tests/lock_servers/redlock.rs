@@ -71,6 +71,28 @@ async fn a_dead_or_frozen_minority_is_hardly_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_no_is_told_so_though_the_last_attempt_finds_a_majority_silent() {
+    let mut nodes = Nodes::start().await;
+    let (one, two) = (locks(&nodes.urls, LONG, "5000").await, locks(&nodes.urls, LONG, "1500").await);
+    let sale = Uuid::now_v7();
+    let inside = enter(&one, sale).await;
+    let asked = [nodes.calls(0, "set").await, nodes.calls(1, "set").await];
+    let late = tokio::spawn(async move { two.acquire(sale, Owner::fresh()).await.map(|_| ()) });
+    // The second question follows the answers to the first.
+    eventually("both have said no", async || {
+        nodes.calls(0, "set").await > asked[0] + 1 && nodes.calls(1, "set").await > asked[1] + 1
+    })
+    .await;
+    nodes.freeze(0);
+    nodes.freeze(1);
+    let late = late.await.expect("the late one");
+    assert!(matches!(late, Err(Error::Contended(_))), "{late:?}");
+    nodes.thaw(0);
+    nodes.thaw(1);
+    assert_eq!(inside.release().await, Released::Ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nobody_enters_and_nothing_is_left() {
     let mut nodes = Nodes::start().await;
     let locks = locks(&nodes.urls, LONG, "600").await;
